@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { type ProblemDefinition } from '../kernel/errors/problem.js';
+import { uuid } from '../kernel/schema/values.js';
+
+/**
+ * What lets the agent refuse the late and the doubled: each number only ever grows, and a lower one than the agent
+ * has seen is answered with `call.fenced`. An equal (operationId, step) is answered from the agent's journal.
+ */
+export const fence = z.object({
+  operationId: uuid,
+  step: z.string(),
+  attempt: z.int().positive(),
+  hostEpoch: z.int().positive(),
+  /** Set on calls about one domain. Start and migration take it forward. */
+  domain: z.object({ id: uuid, generation: z.int().nonnegative() }).nullable(),
+});
+export type Fence = z.output<typeof fence>;
+
+export interface AgentCall<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
+  /** `<group>.<verb>`, the method of the frame. */
+  readonly name: string;
+  readonly input: I;
+  readonly output: O;
+  /** Every refusal a caller must expect, beside `host.unreachable`, `call.fenced` and `call.timed_out`. */
+  readonly errors: readonly ProblemDefinition[];
+  /** `read` changes nothing and may be repeated freely; `write` needs a fence and goes through the agent's journal. */
+  readonly effect: 'read' | 'write';
+  /** How long the server waits, and the agent works, unless the caller asks for less. */
+  readonly deadlineMs: number;
+}
+
+export type CallInput<C> = C extends AgentCall<infer I, z.ZodType> ? z.input<I> : never;
+export type CallArguments<C> = C extends AgentCall<infer I, z.ZodType> ? z.output<I> : never;
+export type CallOutput<C> = C extends AgentCall<z.ZodType, infer O> ? z.output<O> : never;
+
+export function defineCall<I extends z.ZodType, O extends z.ZodType>(call: AgentCall<I, O>): AgentCall<I, O> {
+  return call;
+}

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import { bytes, instant, uuid } from '../kernel/schema/values.js';
+import { defineCall } from './define-call.js';
+import { observedDomain } from './domain.js';
+
+export const hypervisorKind = z.enum(['qemu', 'xen', 'fake']);
+export const supportLevel = z.enum(['supported', 'preview', 'experimental']);
+
+/** What a driver says this host can do. What it does not name is refused with `capability.absent`. */
+export const capability = z.object({ name: z.string(), support: supportLevel });
+
+/** What a host is and has. It is sent in the snapshot and whenever it changes. */
+export const hostFacts = z.object({
+  /** Of this boot of the machine (Linux: /proc/sys/kernel/random/boot_id). A new one means that every guest is gone. */
+  bootId: z.string(),
+  agentVersion: z.string(),
+  hypervisor: z.object({
+    kind: hypervisorKind,
+    version: z.string(),
+    /** `kvm` only after a real kernel booted under it. Null where the word means nothing (Xen, fake). */
+    accelerator: z.enum(['kvm', 'tcg']).nullable(),
+  }),
+  capabilities: z.array(capability),
+  architecture: z.string(),
+  cpuCount: z.int().positive(),
+  memoryBytes: bytes,
+  /** Memory that the machine itself needs; domains may claim the rest. */
+  reservedMemoryBytes: bytes,
+  simulated: z.boolean(),
+});
+
+/**
+ * The state stream, agent → server, in order. `seq` grows by one with each frame; a gap means that the server must
+ * subscribe again. After a snapshot, only what changed is sent; an empty delta every 5 s says that the agent lives.
+ */
+export const stateFrame = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('snapshot'),
+    seq: z.int().nonnegative(),
+    hostId: uuid,
+    hostEpoch: z.int().positive(),
+    at: instant,
+    facts: hostFacts,
+    domains: z.array(observedDomain),
+  }),
+  z.object({
+    kind: z.literal('delta'),
+    seq: z.int().positive(),
+    at: instant,
+    facts: hostFacts.nullable(),
+    /** Changed domains in full. */
+    domains: z.array(observedDomain),
+    /** Domains that the host has forgotten. */
+    forgotten: z.array(uuid),
+  }),
+]);
+
+/** Opens the state stream on this connection: frames follow as notifications of the method `state`, the snapshot first. */
+export const subscribeState = defineCall({
+  name: 'host.subscribeState',
+  input: z.object({}),
+  output: z.object({}),
+  errors: [],
+  effect: 'read',
+  deadlineMs: 10_000,
+});
+
+/** What the host is, asked now. */
+export const readFacts = defineCall({
+  name: 'host.readFacts',
+  input: z.object({}),
+  output: hostFacts,
+  errors: [],
+  effect: 'read',
+  deadlineMs: 10_000,
+});
+
+/** The server has recorded these steps: the agent may drop them from its journal. */
+export const releaseJournal = defineCall({
+  name: 'host.releaseJournal',
+  input: z.object({ operationIds: z.array(uuid).max(1000) }),
+  output: z.object({}),
+  errors: [],
+  effect: 'read',
+  deadlineMs: 10_000,
+});
+
+export type HostFacts = z.output<typeof hostFacts>;
+export type StateFrame = z.output<typeof stateFrame>;
+export type Capability = z.output<typeof capability>;

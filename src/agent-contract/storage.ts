@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { fileNotFound, pathOutsideRepository } from '../kernel/errors/problems.js';
+import { defineProblem } from '../kernel/errors/problem.js';
+import { bytes, repositoryPath, uuid } from '../kernel/schema/values.js';
+import { defineCall } from './define-call.js';
+
+export const repositoryUnavailable = defineProblem({
+  code: 'storage_repository.unavailable',
+  status: 409,
+  title: 'The host cannot reach the storage repository',
+  retry: 'later',
+});
+export const repositoryFull = defineProblem({
+  code: 'storage_repository.full',
+  status: 409,
+  title: 'The storage repository has no room',
+  retry: 'after_change',
+});
+export const volumeFileExists = defineProblem({
+  code: 'volume.exists',
+  status: 409,
+  title: 'There is already such a volume',
+  retry: 'never',
+});
+export const volumeInUse = defineProblem({
+  code: 'volume.in_use',
+  status: 409,
+  title: 'The volume is in use',
+  retry: 'after_change',
+});
+
+/**
+ * A storage repository as one host reaches it. It travels with every call that needs it, so that an agent keeps no
+ * list of repositories that could go stale.
+ */
+export const repositoryRef = z.object({
+  id: uuid,
+  /** The backend that serves it; later lvm, gluster, device. */
+  kind: z.enum(['directory']),
+  /** Absolute path of the folder on this host. */
+  path: z.string().startsWith('/'),
+});
+
+/** A file inside a repository. The agent confines `path`. */
+export const repositoryFile = z.object({ repository: repositoryRef, path: repositoryPath });
+
+export const volumeFormat = z.enum(['raw', 'qcow2']);
+
+/** Where a volume's bytes are. The backend derives the file from the id alone; no name that a person gave becomes a path. */
+export const volumeRef = z.object({ id: uuid, repository: repositoryRef, format: volumeFormat });
+
+const repositoryStatus = z.object({ capacityBytes: bytes, freeBytes: bytes });
+
+/** Makes the repository ready on this host (a directory is made if `create`), and says how much room it has. Idempotent. */
+export const attachRepository = defineCall({
+  name: 'storage.attachRepository',
+  input: z.object({ repository: repositoryRef, create: z.boolean() }),
+  output: repositoryStatus,
+  errors: [repositoryUnavailable],
+  effect: 'write',
+  deadlineMs: 30_000,
+});
+
+export const repositoryRoom = defineCall({
+  name: 'storage.repositoryRoom',
+  input: z.object({ repository: repositoryRef }),
+  output: repositoryStatus,
+  errors: [repositoryUnavailable],
+  effect: 'read',
+  deadlineMs: 5_000,
+});
+
+/** Says whether each path names a regular file inside its repository. Refuses the first that does not. */
+export const checkFiles = defineCall({
+  name: 'storage.checkFiles',
+  input: z.object({ files: z.array(repositoryFile).max(16) }),
+  output: z.object({ files: z.array(z.object({ sizeBytes: bytes })) }),
+  errors: [pathOutsideRepository, fileNotFound, repositoryUnavailable],
+  effect: 'read',
+  deadlineMs: 5_000,
+});
+
+/** Makes an empty volume. Idempotent by volume id: one that is there with the same size and format is the answer. */
+export const createVolume = defineCall({
+  name: 'storage.createVolume',
+  input: z.object({ volume: volumeRef, sizeBytes: bytes }),
+  output: z.object({ allocatedBytes: bytes }),
+  errors: [repositoryUnavailable, repositoryFull, volumeFileExists],
+  effect: 'write',
+  deadlineMs: 60_000,
+});
+
+/** Removes a volume's bytes. Idempotent: one that is not there is removed. Refused while a guest of this host uses it. */
+export const deleteVolume = defineCall({
+  name: 'storage.deleteVolume',
+  input: z.object({ volume: volumeRef }),
+  output: z.object({}),
+  errors: [repositoryUnavailable, volumeInUse],
+  effect: 'write',
+  deadlineMs: 60_000,
+});
+
+/** What the host finds of a volume: null when its bytes are not there. */
+export const inspectVolume = defineCall({
+  name: 'storage.inspectVolume',
+  input: z.object({ volume: volumeRef }),
+  output: z.object({ found: z.object({ sizeBytes: bytes, allocatedBytes: bytes }).nullable() }),
+  errors: [repositoryUnavailable],
+  effect: 'read',
+  deadlineMs: 10_000,
+});
+
+export type RepositoryRef = z.output<typeof repositoryRef>;
+export type RepositoryFile = z.output<typeof repositoryFile>;
+export type VolumeRef = z.output<typeof volumeRef>;
+export type VolumeFormat = z.output<typeof volumeFormat>;

@@ -1,0 +1,87 @@
+import { type Duplex } from 'node:stream';
+import { type Capability, type DomainSpec, type HostFacts, type ObservedDomain } from '../agent-contract/index.js';
+
+/** A disk's bytes as the hypervisor opens them, resolved and confined by a storage backend. */
+export interface DiskSource {
+  readonly id: string;
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly bus: 'virtio';
+  readonly readOnly: boolean;
+}
+
+/** A domain spec in which every repository path has become an absolute path of this host. What a driver is asked to run. */
+export interface RunnableDomain extends Omit<DomainSpec, 'boot' | 'disks'> {
+  readonly boot:
+    | { kind: 'direct'; kernel: string; initramfs: string | null; commandLine: string }
+    | { kind: 'firmware'; firmware: 'bios'; order: ('disk' | 'network')[] };
+  readonly disks: DiskSource[];
+}
+
+export interface Fingerprint {
+  readonly hypervisor: HostFacts['hypervisor'];
+  readonly capabilities: Capability[];
+}
+
+/** Told on every change that the hypervisor shows, whoever caused it. The driver promises the latest word, not each one between. */
+export type DomainListener = (domain: ObservedDomain) => void;
+
+/**
+ * Drives one hypervisor on one host. The agent calls it for one domain at a time; calls for different domains run
+ * side by side. A driver keeps no truth of its own: after `recover` it answers from what the hypervisor shows.
+ * Expected refusals are the problems that `agent-contract/domain.ts` declares; anything else is a fault.
+ */
+export interface HypervisorDriver {
+  readonly kind: HostFacts['hypervisor']['kind'];
+
+  /** What this host's hypervisor is and can do. Asked at start and when the hypervisor may have changed. */
+  fingerprint(): Promise<Fingerprint>;
+
+  /** Finds the guests that ran before this agent did, takes them over, and begins to watch. Called once, before anything else. */
+  recover(): Promise<ObservedDomain[]>;
+
+  /** Every domain that this driver still knows on this host, halted ones that are not forgotten included. */
+  list(): Promise<ObservedDomain[]>;
+
+  /** The hypervisor's own word on one domain; null when it knows none. Never from a cache. */
+  inspect(domainId: string): Promise<ObservedDomain | null>;
+
+  /**
+   * Ensures that the domain runs at the spec's generation and answers once its CPUs run. Idempotent by generation.
+   * On failure nothing is left behind: no process, no socket, no folder of a guest that never ran.
+   */
+  start(domain: RunnableDomain): Promise<ObservedDomain>;
+
+  /** Asks the guest (ACPI, xenstore) and returns at once. `domain.bad_state` unless it runs. */
+  askShutdown(domainId: string): Promise<void>;
+
+  /** Ends the guest now and returns when it is gone. Idempotent: also for a halted or unknown domain. */
+  forceOff(domainId: string): Promise<void>;
+
+  /** Stops the guest's CPUs. Idempotent. */
+  pause(domainId: string): Promise<ObservedDomain>;
+
+  /** Lets the guest's CPUs run again. Idempotent. */
+  resume(domainId: string): Promise<ObservedDomain>;
+
+  /** Removes what is kept of a halted domain. Idempotent. `domain.bad_state` while the guest lives. */
+  forget(domainId: string): Promise<void>;
+
+  /** Begins to tell `listener` of changes. The returned function ends it. */
+  onChange(listener: DomainListener): () => void;
+
+  /** Lets go of every guest without touching it: they run on. */
+  close(): Promise<void>;
+}
+
+/** A driver whose guests have serial lines. Announced as the capability `console.serial`. */
+export interface ServesSerialConsoles {
+  /** The last `tail` lines. `host.domain_not_found` for a domain that is not known here. */
+  consoleLog(domainId: string, consoleId: string, tail: number): Promise<string>;
+  /** The live line, both ways; many may be open at once, and each gets every byte from now on. */
+  openConsole(domainId: string, consoleId: string): Promise<Duplex>;
+}
+
+export function servesSerialConsoles(driver: HypervisorDriver): driver is HypervisorDriver & ServesSerialConsoles {
+  return 'consoleLog' in driver && 'openConsole' in driver;
+}

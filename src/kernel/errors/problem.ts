@@ -1,0 +1,125 @@
+import { z } from 'zod';
+
+/** What a caller should do after a refusal: `never` repeat it, repeat it `later`, or repeat it `after_change` of something. */
+export const retryAdvice = z.enum(['never', 'later', 'after_change']);
+
+/** One reason why something cannot be done now: who stands in the way, and what would clear it. */
+export const blocker = z
+  .object({
+    code: z.string().describe('The problem code that a call would be refused with.'),
+    detail: z.string(),
+    object: z.object({ type: z.string(), id: z.string() }).nullable(),
+    operationId: z.string().nullable().describe('The operation that holds the object, if one does.'),
+    clearedBy: z.string().nullable().describe('What would clear it, in words.'),
+  })
+  .meta({ id: 'Blocker' });
+
+/** One bad field of an input. `path` is dotted: `boot.kernel.path`. */
+export const fieldError = z.object({ path: z.string(), message: z.string() }).meta({ id: 'FieldError' });
+
+/** The body of every refusal (RFC 9457); in GraphQL the same object stands in `errors[].extensions`. */
+export const problem = z
+  .object({
+    type: z.string().describe('A stable URI made of the code.'),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string().describe('`noun.reason`; the catalogue is openapi/errors.json.'),
+    retry: retryAdvice,
+    blockers: z.array(blocker),
+    errors: z.array(fieldError),
+    traceId: z.string(),
+  })
+  .meta({ id: 'Problem' });
+
+export type Problem = z.output<typeof problem>;
+export type Blocker = z.output<typeof blocker>;
+export type FieldError = z.output<typeof fieldError>;
+export type RetryAdvice = z.output<typeof retryAdvice>;
+
+export interface ProblemDefinition {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly retry: RetryAdvice;
+}
+
+interface ProblemDetails {
+  blockers?: Blocker[];
+  errors?: FieldError[];
+  /** Sent as `Retry-After`. */
+  retryAfterSeconds?: number;
+  /** Logged where the problem is answered; never sent. */
+  cause?: unknown;
+}
+
+/** An expected refusal. Anything thrown that is not one of these is a bug or a lost dependency, and is answered as `internal.error`. */
+export class ProblemError extends Error {
+  readonly blockers: Blocker[];
+  readonly errors: FieldError[];
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    readonly definition: ProblemDefinition,
+    readonly detail: string,
+    details: ProblemDetails = {},
+  ) {
+    super(`${definition.code}: ${detail}`, { cause: details.cause });
+    this.name = 'ProblemError';
+    this.blockers = details.blockers ?? [];
+    this.errors = details.errors ?? [];
+    this.retryAfterSeconds = details.retryAfterSeconds;
+  }
+
+  get code(): string {
+    return this.definition.code;
+  }
+
+  toProblem(traceId: string): Problem {
+    const { code, status, title, retry } = this.definition;
+    return {
+      type: `urn:domus:problem:${code}`,
+      title,
+      status,
+      detail: this.detail,
+      code,
+      retry,
+      blockers: this.blockers,
+      errors: this.errors,
+      traceId,
+    };
+  }
+
+  /** Rebuilds a problem that came over the host link, or out of an operation's row. */
+  static fromProblem(sent: Problem): ProblemError {
+    const { code, status, title, retry } = sent;
+    return new ProblemError({ code, status, title, retry }, sent.detail, {
+      blockers: sent.blockers,
+      errors: sent.errors,
+    });
+  }
+}
+
+export type ProblemFactory = ProblemDefinition & ((detail: string, details?: ProblemDetails) => ProblemError);
+
+const catalogue = new Map<string, ProblemDefinition>();
+
+/**
+ * Declares an expected refusal and enters it in the catalogue (`openapi/errors.json`).
+ * The value is both the definition and the way to make one: `throw domainBadState('…')`.
+ */
+export function defineProblem(definition: ProblemDefinition): ProblemFactory {
+  if (catalogue.has(definition.code)) throw new Error(`Problem ${definition.code} is defined twice.`);
+  catalogue.set(definition.code, definition);
+  const make = (detail: string, details?: ProblemDetails) => new ProblemError(definition, detail, details);
+  return Object.assign(make, definition);
+}
+
+/** Every problem this process can answer with, by code. */
+export function problemCatalogue(): ProblemDefinition[] {
+  return [...catalogue.values()].sort((a, b) => a.code.localeCompare(b.code));
+}
+
+export function isProblem(error: unknown, ...definitions: ProblemDefinition[]): error is ProblemError {
+  return error instanceof ProblemError && (definitions.length === 0 || definitions.some((d) => d.code === error.code));
+}

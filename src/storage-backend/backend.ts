@@ -1,0 +1,43 @@
+import { type RepositoryRef, type VolumeRef } from '../agent-contract/index.js';
+
+export interface RepositoryRoom {
+  readonly capacityBytes: number;
+  readonly freeBytes: number;
+}
+
+export interface FoundVolume {
+  readonly sizeBytes: number;
+  readonly allocatedBytes: number;
+}
+
+/**
+ * Serves one kind of storage repository on one host. It keeps no truth of its own: what is on the storage is the
+ * truth. Expected refusals are the problems that `agent-contract/storage.ts` declares.
+ */
+export interface StorageBackend {
+  readonly kind: RepositoryRef['kind'];
+
+  /** Makes the repository ready here. Idempotent. `storage_repository.unavailable` when it cannot be reached. */
+  attach(repository: RepositoryRef, options: { create: boolean }): Promise<RepositoryRoom>;
+
+  /** Bytes in all and bytes free, asked now. */
+  room(repository: RepositoryRef): Promise<RepositoryRoom>;
+
+  /**
+   * The absolute path of a regular file inside the repository, and its size. `path.outside_repository` for one that leaves
+   * it by any way (absolute, `..`, symbolic link, NUL), `file.not_found` for one that is not there or no regular file.
+   */
+  resolveFile(repository: RepositoryRef, path: string): Promise<{ absolutePath: string; sizeBytes: number }>;
+
+  /** Idempotent by volume id; `volume.exists` when the id is taken by other bytes, `storage_repository.full` when there is no room. */
+  createVolume(volume: VolumeRef, sizeBytes: number): Promise<FoundVolume>;
+
+  /** Idempotent: what is not there is deleted. */
+  deleteVolume(volume: VolumeRef): Promise<void>;
+
+  /** Null when the volume's bytes are not there. */
+  inspectVolume(volume: VolumeRef): Promise<FoundVolume | null>;
+
+  /** What a hypervisor opens. The format comes from the inventory, never from the guest's bytes. */
+  openPath(volume: VolumeRef): Promise<string>;
+}

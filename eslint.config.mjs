@@ -11,7 +11,10 @@ export default tseslint.config(
   {
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' },
+      ],
       'max-lines': ['error', { max: 500, skipBlankLines: false }],
       eqeqeq: 'error',
     },
@@ -19,7 +22,12 @@ export default tseslint.config(
   {
     files: env.files,
     ignores: env.ignores,
-    rules: { 'no-restricted-properties': ['error', { object: 'process', property: 'env', message: env.message }] },
+    rules: {
+      'no-restricted-properties': ['error', { object: 'process', property: 'env', message: env.message }],
+    },
   },
-  { files: ['**/*.cjs', '**/*.mjs'], languageOptions: { globals: { process: 'readonly', module: 'writable', console: 'readonly' } } },
+  {
+    files: ['**/*.cjs', '**/*.mjs'],
+    languageOptions: { globals: { process: 'readonly', module: 'writable', console: 'readonly' } },
+  },
 );

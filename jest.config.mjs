@@ -10,7 +10,11 @@ const suite = (displayName, testMatch, extra = {}) => ({ ...base, displayName, t
 
 export default {
   projects: [
-    suite('unit', ['<rootDir>/src/**/*.spec.ts', '<rootDir>/bench/**/*.spec.ts', '<rootDir>/test/support/**/*.spec.ts']),
+    suite('unit', [
+      '<rootDir>/src/**/*.spec.ts',
+      '<rootDir>/bench/**/*.spec.ts',
+      '<rootDir>/test/support/**/*.spec.ts',
+    ]),
     suite('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
     suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts']),
     suite('qemu', ['<rootDir>/test/qemu/**/*.spec.ts']),

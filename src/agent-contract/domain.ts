@@ -39,7 +39,9 @@ export const capabilityAbsent = defineProblem({
 /** What a host says of a domain. `halted` is also what it says of one that it once ran and has not forgotten. */
 export const observedState = z.enum(['halted', 'running', 'paused', 'suspended', 'crashed']);
 
-export const macAddress = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'must be six lower-case hex pairs');
+export const macAddress = z
+  .string()
+  .regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/, 'must be six lower-case hex pairs');
 export const nicModel = z.enum(['virtio']);
 export const diskBus = z.enum(['virtio']);
 
@@ -57,7 +59,11 @@ export const domainSpec = z.object({
       initramfs: repositoryFile.nullable(),
       commandLine: oneLine(2048),
     }),
-    z.object({ kind: z.literal('firmware'), firmware: z.enum(['bios']), order: z.array(z.enum(['disk', 'network'])) }),
+    z.object({
+      kind: z.literal('firmware'),
+      firmware: z.enum(['bios']),
+      order: z.array(z.enum(['disk', 'network'])),
+    }),
   ]),
   /** In boot and device order. */
   disks: z.array(z.object({ id: uuid, volume: volumeRef, bus: diskBus, readOnly: z.boolean() })),

@@ -1,5 +1,10 @@
 import { type Duplex } from 'node:stream';
-import { type Capability, type DomainSpec, type HostFacts, type ObservedDomain } from '../agent-contract/index.js';
+import {
+  type Capability,
+  type DomainSpec,
+  type HostFacts,
+  type ObservedDomain,
+} from '../agent-contract/index.js';
 
 /** A disk's bytes as the hypervisor opens them, resolved and confined by a storage backend. */
 export interface DiskSource {
@@ -82,6 +87,8 @@ export interface ServesSerialConsoles {
   openConsole(domainId: string, consoleId: string): Promise<Duplex>;
 }
 
-export function servesSerialConsoles(driver: HypervisorDriver): driver is HypervisorDriver & ServesSerialConsoles {
+export function servesSerialConsoles(
+  driver: HypervisorDriver,
+): driver is HypervisorDriver & ServesSerialConsoles {
   return 'consoleLog' in driver && 'openConsole' in driver;
 }

@@ -121,5 +121,8 @@ export function problemCatalogue(): ProblemDefinition[] {
 }
 
 export function isProblem(error: unknown, ...definitions: ProblemDefinition[]): error is ProblemError {
-  return error instanceof ProblemError && (definitions.length === 0 || definitions.some((d) => d.code === error.code));
+  return (
+    error instanceof ProblemError &&
+    (definitions.length === 0 || definitions.some((d) => d.code === error.code))
+  );
 }

@@ -26,7 +26,10 @@ export const objectName = z
   .string()
   .min(1)
   .max(128)
-  .regex(/^[\p{L}\p{N}][\p{L}\p{N} ._+@()-]*$/u, 'letters, digits, space and ._+@()- ; the first a letter or digit');
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{N} ._+@()-]*$/u,
+    'letters, digits, space and ._+@()- ; the first a letter or digit',
+  );
 
 /** A path inside a storage repository. The agent confines it once more, against symbolic links and races. */
 export const repositoryPath = z.string().min(1).max(1024);

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { type Environment, readConfig } from './read-config.js';
+
+const schema = z
+  .object({
+    DOMUS_NO_INSTALL: z.stringbool().default(false),
+    DOMUS_ACCEL: z.enum(['auto', 'tcg', 'kvm']).default('auto'),
+    DATABASE_URL: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'must begin with postgres://')
+      .optional(),
+    REDIS_URL: z
+      .string()
+      .regex(/^rediss?:\/\//, 'must begin with redis://')
+      .optional(),
+    DOMUS_METRICS_LISTEN: z.string().optional(),
+    DOMUS_ENROL_LISTEN: z.string().optional(),
+    DOMUS_LOG_LEVEL: z.string().optional(),
+  })
+  .transform((env) => ({
+    /** Forbids every download and install. */
+    noInstall: env.DOMUS_NO_INSTALL,
+    accelerator: env.DOMUS_ACCEL,
+    /** Set: no embedded PostgreSQL is started. */
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+    /** Passed through to the server, which judges them. */
+    metricsListen: env.DOMUS_METRICS_LISTEN,
+    enrolListen: env.DOMUS_ENROL_LISTEN,
+    logLevel: env.DOMUS_LOG_LEVEL,
+  }));
+
+export type LauncherConfig = z.output<typeof schema>;
+
+export const readLauncherConfig = (environment: Environment = process.env): LauncherConfig =>
+  readConfig(schema, environment);

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { absolutePath, type Environment, listenAddress, logLevel, readConfig } from './read-config.js';
+
+const role = z.enum(['api', 'worker', 'link']);
+
+const roles = z
+  .string()
+  .default('api,worker,link')
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .pipe(z.array(role).min(1))
+  .transform((list) => new Set(list));
+
+const schema = z
+  .object({
+    DOMUS_DATA_DIR: absolutePath,
+    DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://'),
+    REDIS_URL: z
+      .string()
+      .regex(/^rediss?:\/\//, 'must begin with redis://')
+      .optional(),
+    DOMUS_LISTEN: listenAddress.prefault('127.0.0.1:8080'),
+    DOMUS_METRICS_LISTEN: listenAddress.prefault('127.0.0.1:9464'),
+    DOMUS_ENROL_LISTEN: listenAddress.prefault('127.0.0.1:8443'),
+    DOMUS_ROLES: roles,
+    DOMUS_ADMIN_TOKEN_FILE: absolutePath.optional(),
+    DOMUS_SECRET_KEY_FILE: absolutePath,
+    DOMUS_SIMULATED: z.stringbool().default(false),
+    DOMUS_LOG_LEVEL: logLevel.default('info'),
+  })
+  .transform((env) => ({
+    dataDir: env.DOMUS_DATA_DIR,
+    databaseUrl: env.DATABASE_URL,
+    /** Absent: BullMQ's PostgreSQL backend moves the work. */
+    redisUrl: env.REDIS_URL,
+    listen: env.DOMUS_LISTEN,
+    metricsListen: env.DOMUS_METRICS_LISTEN,
+    enrolListen: env.DOMUS_ENROL_LISTEN,
+    roles: env.DOMUS_ROLES,
+    adminTokenFile: env.DOMUS_ADMIN_TOKEN_FILE,
+    /** 32 bytes that seal the pool's CA key in the database. */
+    secretKeyFile: env.DOMUS_SECRET_KEY_FILE,
+    /** Every answer then says so in the header `Domus-Simulated`. */
+    simulated: env.DOMUS_SIMULATED,
+    logLevel: env.DOMUS_LOG_LEVEL,
+  }));
+
+export type ServerConfig = z.output<typeof schema>;
+
+export const readServerConfig = (environment: Environment = process.env): ServerConfig =>
+  readConfig(schema, environment);

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { defineProblem } from '../kernel/errors/problem.js';
-import { fileNotFound, pathOutsideRepository } from '../kernel/errors/problems.js';
+import { capabilityAbsent, fileNotFound, pathOutsideRepository } from '../kernel/errors/problems.js';
 import { bytes, instant, oneLine, uuid } from '../kernel/schema/values.js';
 import { defineCall } from './define-call.js';
-import { repositoryFile, repositoryUnavailable, volumeInUse, volumeRef } from './storage.js';
+import { repositoryFile, repositoryUnavailable, volumeBadImage, volumeInUse, volumeRef } from './storage.js';
+
+export { capabilityAbsent };
 
 export const hostDomainNotFound = defineProblem({
   code: 'host.domain_not_found',
@@ -28,12 +30,6 @@ export const hostMemoryInsufficient = defineProblem({
   status: 409,
   title: 'No host has the memory',
   retry: 'after_change',
-});
-export const capabilityAbsent = defineProblem({
-  code: 'capability.absent',
-  status: 409,
-  title: 'This hypervisor cannot do it',
-  retry: 'never',
 });
 
 /** What a host says of a domain. `halted` is also what it says of one that it once ran and has not forgotten. */
@@ -107,6 +103,7 @@ export const startDomain = defineCall({
     fileNotFound,
     repositoryUnavailable,
     volumeInUse,
+    volumeBadImage,
     domainBadState,
     domainStartFailed,
     hostMemoryInsufficient,

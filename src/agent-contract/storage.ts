@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fileNotFound, pathOutsideRepository } from '../kernel/errors/problems.js';
+import { capabilityAbsent, fileNotFound, pathOutsideRepository } from '../kernel/errors/problems.js';
 import { defineProblem } from '../kernel/errors/problem.js';
 import { bytes, repositoryPath, uuid } from '../kernel/schema/values.js';
 import { defineCall } from './define-call.js';
@@ -28,6 +28,13 @@ export const volumeInUse = defineProblem({
   title: 'The volume is in use',
   retry: 'after_change',
 });
+/** Its bytes are not what the inventory says, or would lead the hypervisor to other files of the host. */
+export const volumeBadImage = defineProblem({
+  code: 'volume.bad_image',
+  status: 409,
+  title: 'The bytes of the volume cannot be used safely',
+  retry: 'after_change',
+});
 
 /**
  * A storage repository as one host reaches it. It travels with every call that needs it, so that an agent keeps no
@@ -51,7 +58,11 @@ export const volumeRef = z.object({ id: uuid, repository: repositoryRef, format:
 
 const repositoryStatus = z.object({ capacityBytes: bytes, freeBytes: bytes });
 
-/** Makes the repository ready on this host (a directory is made if `create`), and says how much room it has. Idempotent. */
+/**
+ * Makes the repository ready on this host for the first time (a directory is made if `create`), puts its mark on the
+ * storage, and says how much room it has. Idempotent. Not for asking again later: an unmounted folder would be marked;
+ * `storage.repositoryRoom` refuses a folder without the mark.
+ */
 export const attachRepository = defineCall({
   name: 'storage.attachRepository',
   input: z.object({ repository: repositoryRef, create: z.boolean() }),
@@ -80,12 +91,15 @@ export const checkFiles = defineCall({
   deadlineMs: 5_000,
 });
 
-/** Makes an empty volume. Idempotent by volume id: one that is there with the same size and format is the answer. */
+/**
+ * Makes an empty volume. Idempotent by volume id: one that is there with the same size and format is the answer.
+ * `capability.absent` when the host lacks the tool that makes the format.
+ */
 export const createVolume = defineCall({
   name: 'storage.createVolume',
   input: z.object({ volume: volumeRef, sizeBytes: bytes }),
   output: z.object({ allocatedBytes: bytes }),
-  errors: [repositoryUnavailable, repositoryFull, volumeFileExists],
+  errors: [repositoryUnavailable, repositoryFull, volumeFileExists, capabilityAbsent],
   effect: 'write',
   deadlineMs: 60_000,
 });

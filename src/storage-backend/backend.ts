@@ -17,7 +17,11 @@ export interface FoundVolume {
 export interface StorageBackend {
   readonly kind: RepositoryRef['kind'];
 
-  /** Makes the repository ready here. Idempotent. `storage_repository.unavailable` when it cannot be reached. */
+  /**
+   * Makes the repository ready here for the first time and marks it with its id, with whatever is in it already.
+   * Idempotent. `storage_repository.unavailable` when it cannot be reached or bears the mark of another repository.
+   * Every other call refuses a place without the mark, so that an unmounted folder is not taken for the repository.
+   */
   attach(repository: RepositoryRef, options: { create: boolean }): Promise<RepositoryRoom>;
 
   /** Bytes in all and bytes free, asked now. */
@@ -25,11 +29,15 @@ export interface StorageBackend {
 
   /**
    * The absolute path of a regular file inside the repository, and its size. `path.outside_repository` for one that leaves
-   * it by any way (absolute, `..`, symbolic link, NUL), `file.not_found` for one that is not there or no regular file.
+   * it by any way (absolute, `..`, symbolic link, NUL) or goes into the backend's own files, `file.not_found` for one that is not there or no regular file.
    */
   resolveFile(repository: RepositoryRef, path: string): Promise<{ absolutePath: string; sizeBytes: number }>;
 
-  /** Idempotent by volume id; `volume.exists` when the id is taken by other bytes, `storage_repository.full` when there is no room. */
+  /**
+   * Idempotent by volume id; `volume.exists` when the id is taken by other bytes, `storage_repository.full` when there is
+   * no room for all of it (and then nothing is left behind), `capability.absent` without the tool that makes the format.
+   * The size is rounded up to whole sectors of 512 bytes.
+   */
   createVolume(volume: VolumeRef, sizeBytes: number): Promise<FoundVolume>;
 
   /** Idempotent: what is not there is deleted. */
@@ -38,6 +46,9 @@ export interface StorageBackend {
   /** Null when the volume's bytes are not there. */
   inspectVolume(volume: VolumeRef): Promise<FoundVolume | null>;
 
-  /** What a hypervisor opens. The format comes from the inventory, never from the guest's bytes. */
+  /**
+   * What a hypervisor opens. The format comes from the inventory, never from the guest's bytes. `file.not_found` when it
+   * is not there, `volume.bad_image` when its header would lead the hypervisor elsewhere or is none of this format.
+   */
   openPath(volume: VolumeRef): Promise<string>;
 }

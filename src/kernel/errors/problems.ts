@@ -75,3 +75,9 @@ export const callTimedOut = defineProblem({
   title: 'The call did not end within its deadline',
   retry: 'later',
 });
+export const capabilityAbsent = defineProblem({
+  code: 'capability.absent',
+  status: 409,
+  title: 'This host or its hypervisor cannot do it',
+  retry: 'never',
+});

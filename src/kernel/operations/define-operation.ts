@@ -1,0 +1,97 @@
+import { type EntityManager } from 'typeorm';
+import { type z } from 'zod';
+import { type ProblemDefinition } from '../errors/problem.js';
+import { type Caller } from './caller.js';
+import { type LockRequest } from './locks.js';
+
+/** What an object is called in `target`, events and locks: `domain`, `storage_repository`. */
+export interface ObjectRef {
+  readonly type: string;
+  readonly id: string;
+}
+
+/** Settled once, in the accepting transaction, before anything is promised. */
+export interface Acceptance<P> {
+  readonly target: ObjectRef;
+  readonly poolId: string | null;
+  /** Taken in the accepting transaction; all or none. */
+  readonly locks: readonly LockRequest[];
+  /** What `run` gets: JSON, stored in the operation's row. It holds every decision, so that a second runner makes none anew. */
+  readonly plan: P;
+}
+
+/** What a running operation may use. Everything on it throws `OperationSuperseded` once a newer attempt has begun. */
+export interface OperationContext<Step extends string> {
+  readonly operationId: string;
+  readonly attempt: number;
+  readonly caller: Caller;
+  /** Aborted on cancel, on the deadline, and when the lease is lost. Pass it to every wait. */
+  readonly signal: AbortSignal;
+  /**
+   * Runs a step once: its intent is journalled before and its result after. A step whose result is journalled is not run
+   * again, its result is returned. A step found with an intent alone is run again, so `run` must be idempotent.
+   * Results are JSON.
+   */
+  step<R>(
+    name: Step,
+    work: {
+      run: (fencing: StepFencing) => Promise<R>;
+      undo?: (result: R | null, fencing: StepFencing) => Promise<void>;
+    },
+  ): Promise<R>;
+  /** From here the operation only goes forward, or to `needs_attention`. */
+  pointOfNoReturn(): Promise<void>;
+  /** 0–100, or null when nobody can say. Written at most a few times a second. */
+  progress(percent: number | null): void;
+  /** One short transaction, refused when a newer attempt has begun. Events and rows that belong together go in one. */
+  transaction<R>(work: (tx: EntityManager) => Promise<R>): Promise<R>;
+}
+
+/** Identifies one try of one step towards an agent; the caller adds the host's epoch and the domain's generation. */
+export interface StepFencing {
+  readonly operationId: string;
+  readonly step: string;
+  readonly attempt: number;
+}
+
+export interface OperationDefinition<
+  Services = unknown,
+  I = unknown,
+  P = unknown,
+  Step extends string = string,
+> {
+  /** `<noun>.<verb>`; never reused for something else. */
+  readonly name: string;
+  /** What the caller asks. Parsed by the face; stored rows are parsed again with it. */
+  readonly input: z.ZodType<I>;
+  /** The least role that may start it. */
+  readonly role: string;
+  /** Every refusal that `check` and `accept` declare; they stand in OpenAPI. */
+  readonly errors: readonly ProblemDefinition[];
+  /** In order. A step is never renamed while operations are in flight: add `domain.start@2`. */
+  readonly steps: readonly Step[];
+  /** For how long `run` may take in all, waits included. */
+  readonly deadlineMs: number;
+  /**
+   * Asks hosts what the accepting transaction cannot know (is the file there?). Changes nothing, and holds no transaction
+   * while it waits for a host. Its answer goes into `accept`.
+   */
+  readonly check?: (services: Services, input: I, caller: Caller) => Promise<unknown>;
+  /** Inside the accepting transaction: refuses by the state table, takes claims and holds, inserts rows, decides. No waiting on anything but rows. */
+  readonly accept: (
+    tx: EntityManager,
+    input: I,
+    caller: Caller,
+    services: Services,
+  ) => Promise<Acceptance<P>>;
+  readonly run: (context: OperationContext<Step>, plan: P, services: Services) => Promise<unknown>;
+  /** In the ending transaction when the operation did not succeed: gives back what `accept` took. */
+  readonly release?: (tx: EntityManager, plan: P, services: Services) => Promise<void>;
+}
+
+/** Gives the value its types; the engine keeps definitions by name. */
+export function defineOperation<Services, I, P, Step extends string>(
+  definition: OperationDefinition<Services, I, P, Step>,
+): OperationDefinition<Services, I, P, Step> {
+  return definition;
+}

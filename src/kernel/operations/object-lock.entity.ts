@@ -1,0 +1,21 @@
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import { NowColumn, TextColumn } from '../database/columns.js';
+
+/** What an operation may count on until it ends. Rows are taken in the accepting transaction and go in the ending one. */
+@Entity('object_lock')
+@Index(['operationId'])
+@Index('uq_object_lock_exclusive', ['objectType', 'objectId'], {
+  unique: true,
+  where: `mode = 'exclusive' and granted`,
+})
+@Check(`mode in ('shared','exclusive')`)
+export class ObjectLockEntity {
+  @PrimaryColumn('text') objectType!: string;
+  @PrimaryColumn('uuid') objectId!: string;
+  @PrimaryColumn('uuid') operationId!: string;
+  @TextColumn() mode!: string;
+  /** False: the operation waits its turn (`?onBusy=wait`), in the order of `ticket`. */
+  @Column('boolean') granted!: boolean;
+  @Column('bigint', { generated: 'identity' }) ticket!: string;
+  @NowColumn() createdAt!: Date;
+}

@@ -1,0 +1,91 @@
+import { Check, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import {
+  BigColumn,
+  FlagColumn,
+  IdColumn,
+  IntColumn,
+  JsonColumn,
+  NowColumn,
+  RefColumn,
+  TextColumn,
+  TimeColumn,
+} from '../../kernel/database/columns.js';
+
+@Entity('domain')
+@Index(['poolId', 'name'])
+@Index(['hostId'])
+@Index(['createdAt', 'id'])
+@Check(`state in ('halted','running','paused','suspended','crashed','unknown')`)
+export class DomainEntity {
+  @IdColumn() id!: string;
+  @RefColumn()
+  @ForeignKey('PoolEntity', { onDelete: 'RESTRICT' })
+  poolId!: string;
+  /** Where it runs, or is being started. A halted domain has none. */
+  @RefColumn({ nullable: true })
+  @ForeignKey('HostEntity', { onDelete: 'RESTRICT' })
+  hostId!: string | null;
+  @TextColumn() name!: string;
+  @IntColumn() vcpus!: number;
+  @BigColumn() memoryBytes!: number;
+  @JsonColumn() boot!: unknown;
+  @IntColumn({ default: 1 }) revision!: number;
+  /** Reported: what the host said last. */
+  @TextColumn({ default: 'halted' }) state!: string;
+  @TextColumn({ nullable: true }) stateReason!: string | null;
+  @IntColumn({ nullable: true }) pid!: number | null;
+  @TimeColumn({ nullable: true }) observedAt!: Date | null;
+  /** Taken forward by every start; a host that says something of an older one is not believed. */
+  @IntColumn({ default: 0 }) generation!: number;
+  @FlagColumn() simulated!: boolean;
+  @NowColumn() createdAt!: Date;
+  @NowColumn() updatedAt!: Date;
+}
+
+/** What a domain takes from its host, from the accepting transaction of its start until it is halted. */
+@Entity('claim')
+@Index(['hostId'])
+export class ClaimEntity {
+  @PrimaryColumn('uuid')
+  @ForeignKey('DomainEntity', { onDelete: 'RESTRICT' })
+  domainId!: string;
+  @RefColumn()
+  @ForeignKey('HostEntity', { onDelete: 'RESTRICT' })
+  hostId!: string;
+  @IntColumn() vcpus!: number;
+  @BigColumn() memoryBytes!: number;
+  @NowColumn() createdAt!: Date;
+}
+
+@Entity('disk')
+@Index(['domainId', 'position'], { unique: true })
+@Index(['volumeId'])
+export class DiskEntity {
+  @IdColumn() id!: string;
+  @RefColumn()
+  @ForeignKey('DomainEntity', { onDelete: 'CASCADE' })
+  domainId!: string;
+  @RefColumn()
+  @ForeignKey('VolumeEntity', { onDelete: 'RESTRICT' })
+  volumeId!: string;
+  @IntColumn() position!: number;
+  @TextColumn({ default: 'virtio' }) bus!: string;
+  @FlagColumn() readOnly!: boolean;
+}
+
+@Entity('nic')
+@Index(['domainId', 'position'], { unique: true })
+@Index(['networkId'])
+@Index(['mac'], { unique: true })
+export class NicEntity {
+  @IdColumn() id!: string;
+  @RefColumn()
+  @ForeignKey('DomainEntity', { onDelete: 'CASCADE' })
+  domainId!: string;
+  @RefColumn()
+  @ForeignKey('NetworkEntity', { onDelete: 'RESTRICT' })
+  networkId!: string;
+  @IntColumn() position!: number;
+  @TextColumn() mac!: string;
+  @TextColumn({ default: 'virtio' }) model!: string;
+}

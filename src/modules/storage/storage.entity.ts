@@ -1,0 +1,89 @@
+import { Check, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import {
+  BigColumn,
+  IdColumn,
+  IntColumn,
+  JsonColumn,
+  NowColumn,
+  RefColumn,
+  TextColumn,
+  TimeColumn,
+} from '../../kernel/database/columns.js';
+
+@Entity('storage_repository')
+@Index(['poolId', 'name'], { unique: true })
+@Check(`state in ('creating','ready','deleting')`)
+export class StorageRepositoryEntity {
+  @IdColumn() id!: string;
+  @RefColumn()
+  @ForeignKey('PoolEntity', { onDelete: 'RESTRICT' })
+  poolId!: string;
+  @TextColumn() name!: string;
+  /** The backend: `directory`, later lvm, gluster, device. */
+  @TextColumn() kind!: string;
+  @TextColumn({ default: 'creating' }) state!: string;
+  @JsonColumn({ default: '{}' }) settings!: unknown;
+  @IntColumn({ default: 1 }) revision!: number;
+  @NowColumn() createdAt!: Date;
+  @NowColumn() updatedAt!: Date;
+}
+
+/** A repository as one host reaches it. */
+@Entity('attachment')
+@Index(['repositoryId', 'hostId'], { unique: true })
+@Index(['hostId'])
+@Check(`state in ('detached','attached','unavailable')`)
+export class AttachmentEntity {
+  @IdColumn() id!: string;
+  @RefColumn()
+  @ForeignKey('StorageRepositoryEntity', { onDelete: 'CASCADE' })
+  repositoryId!: string;
+  @RefColumn()
+  @ForeignKey('HostEntity', { onDelete: 'CASCADE' })
+  hostId!: string;
+  /** Absolute path on that host. */
+  @TextColumn() path!: string;
+  @TextColumn({ default: 'detached' }) state!: string;
+  @BigColumn({ nullable: true }) capacityBytes!: number | null;
+  @BigColumn({ nullable: true }) freeBytes!: number | null;
+  @TimeColumn({ nullable: true }) observedAt!: Date | null;
+}
+
+@Entity('volume')
+@Index(['repositoryId', 'name'])
+@Check(`state in ('creating','ready','deleting')`)
+export class VolumeEntity {
+  @IdColumn() id!: string;
+  @RefColumn()
+  @ForeignKey('StorageRepositoryEntity', { onDelete: 'RESTRICT' })
+  repositoryId!: string;
+  @TextColumn() name!: string;
+  @TextColumn() format!: string;
+  @BigColumn() sizeBytes!: number;
+  @BigColumn({ nullable: true }) allocatedBytes!: number | null;
+  @TextColumn({ default: 'creating' }) state!: string;
+  /** Taken forward by every new hold, so that a late user of an old one is refused. */
+  @IntColumn({ default: 0 }) generation!: number;
+  @IntColumn({ default: 1 }) revision!: number;
+  @NowColumn() createdAt!: Date;
+  @NowColumn() updatedAt!: Date;
+}
+
+/** The right of one host to use one volume. Written before the volume is activated there; one writer at a time. */
+@Entity('hold')
+@Index('uq_hold_writer', ['volumeId'], { unique: true, where: `mode = 'rw'` })
+@Index(['domainId'])
+@Check(`mode in ('ro','rw','migrating')`)
+export class HoldEntity {
+  @PrimaryColumn('uuid')
+  @ForeignKey('VolumeEntity', { onDelete: 'RESTRICT' })
+  volumeId!: string;
+  @PrimaryColumn('uuid')
+  @ForeignKey('HostEntity', { onDelete: 'RESTRICT' })
+  hostId!: string;
+  @TextColumn() mode!: string;
+  @IntColumn() generation!: number;
+  @RefColumn({ nullable: true }) domainId!: string | null;
+  @RefColumn({ nullable: true }) operationId!: string | null;
+  @NowColumn() createdAt!: Date;
+}

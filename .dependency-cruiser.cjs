@@ -55,6 +55,17 @@ module.exports = {
       },
     ),
     rule(
+      'boot-kit-is-plain',
+      { path: '^src/(boot-kit|debian-package)/' },
+      {
+        path: [
+          '^src/(?!boot-kit|debian-package|kernel/(errors|schema)/)',
+          'node_modules/(@nestjs|typeorm|bullmq|ioredis|pg)/',
+        ],
+      },
+      'The launcher, the agent and tests all make guests with it.',
+    ),
+    rule(
       'agent-has-no-database',
       { path: '^src/agent/' },
       {

@@ -1,0 +1,124 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { dependencyNames, parseSimulatedInstall, parseStanzas } from './apt-output.js';
+
+const run = promisify(execFile);
+const DOWNLOAD_TIMEOUT_MS = 300_000;
+
+/** Something that is needed is not at hand and could not, or must not, be fetched. The message is one sentence for people. */
+export class PackageUnavailable extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'PackageUnavailable';
+  }
+}
+
+export interface DownloadedPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly debPath: string;
+}
+
+/**
+ * Debian's archive as this machine is configured to reach it (sources, keys, proxy), with package lists of our own:
+ * needs no root and changes nothing on the machine. Signatures are checked by apt as ever.
+ */
+export interface AptSource {
+  /** dpkg's word for this machine: `amd64`, `arm64`. */
+  readonly architecture: string;
+  /** The names in the candidate's Depends, alternatives included. */
+  dependsOf(name: string): Promise<string[]>;
+  /** `names`, and every package that they need and this machine has not installed. */
+  withMissingDependencies(names: readonly string[]): Promise<string[]>;
+  /** Downloads the candidate's .deb into `folder`. */
+  download(name: string, folder: string): Promise<DownloadedPackage>;
+}
+
+/** Fetches the package lists into `folder` (a few seconds). `PackageUnavailable` without apt or network. */
+export async function openAptSource(folder: string, signal?: AbortSignal): Promise<AptSource> {
+  const lists = join(folder, 'lists');
+  const archives = join(folder, 'archives');
+  await mkdir(join(lists, 'partial'), { recursive: true });
+  await mkdir(join(archives, 'partial'), { recursive: true });
+  const options = [
+    ['Dir::State::Lists', lists],
+    ['Dir::Cache', folder],
+    ['Dir::Cache::Archives', archives],
+    ['Debug::NoLocking', '1'],
+    ['APT::Sandbox::User', 'root'], // the unprivileged user of apt could not enter our 0700 folder
+    ['Acquire::Languages', 'none'],
+    ['Acquire::Retries', '2'],
+    ['APT::Get::List-Cleanup', '0'],
+  ].flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  const call = async (tool: string, args: string[], cwd = folder): Promise<string> => {
+    const { stdout } = await run(tool, args, {
+      cwd,
+      signal,
+      timeout: DOWNLOAD_TIMEOUT_MS,
+      maxBuffer: 64 << 20,
+    });
+    return stdout;
+  };
+  const apt = (tool: string, args: string[], what: string, cwd?: string): Promise<string> =>
+    call(tool, ['-q', ...options, ...args], cwd).catch((error: unknown) => {
+      throw unavailable(what, error);
+    });
+
+  const architecture = (
+    await call('dpkg', ['--print-architecture']).catch((error: unknown) => {
+      throw unavailable('this machine has no dpkg, so no Debian packages can be fetched', error);
+    })
+  ).trim();
+  await apt('apt-get', ['update', '--error-on=any'], 'the package lists of Debian cannot be fetched');
+
+  return {
+    architecture,
+    async dependsOf(name) {
+      const shown = await apt(
+        'apt-cache',
+        ['show', '--no-all-versions', name],
+        `Debian has no package ${name}`,
+      );
+      return dependencyNames(parseStanzas(shown)[0]?.get('depends') ?? '');
+    },
+    async withMissingDependencies(names) {
+      const simulated = await apt(
+        'apt-get',
+        ['--simulate', '--reinstall', '--no-install-recommends', 'install', '--', ...names],
+        `Debian cannot offer ${names.join(', ')}`,
+      );
+      return [...new Set([...names, ...parseSimulatedInstall(simulated)])];
+    },
+    async download(name, into) {
+      const own = join(into, `deb-${name}`);
+      await mkdir(own, { recursive: true });
+      await apt('apt-get', ['download', '--', name], `the package ${name} cannot be downloaded`, own);
+      const file = (await readdir(own)).find((entry) => entry.endsWith('.deb'));
+      if (file === undefined) throw new PackageUnavailable(`The package ${name} cannot be downloaded.`);
+      const debPath = join(own, file);
+      const version = (await call('dpkg-deb', ['--field', debPath, 'Version'])).trim();
+      return { name, version, debPath };
+    },
+  };
+}
+
+/** Unpacks the files of a package below `folder`. None of its scripts runs; nothing is installed. */
+export async function unpackDeb(debPath: string, folder: string, signal?: AbortSignal): Promise<void> {
+  await run('dpkg-deb', ['--extract', debPath, folder], { signal, timeout: DOWNLOAD_TIMEOUT_MS });
+}
+
+function unavailable(what: string, error: unknown): Error {
+  if (error instanceof Error && error.name === 'AbortError') return error;
+  const { stderr, code } = error as { stderr?: string; code?: unknown };
+  const said =
+    code === 'ENOENT'
+      ? 'apt is not installed'
+      : (stderr ?? '')
+          .split('\n')
+          .find((line) => /^(E|Err|W):/.test(line))
+          ?.replace(/^\w+:\s*/, '');
+  const sentence = what.charAt(0).toUpperCase() + what.slice(1);
+  return new PackageUnavailable(said ? `${sentence}: ${said}` : `${sentence}.`, { cause: error });
+}

@@ -84,9 +84,17 @@ export interface OperationDefinition<
     caller: Caller,
     services: Services,
   ) => Promise<Acceptance<P>>;
-  readonly run: (context: OperationContext<Step>, plan: P, services: Services) => Promise<unknown>;
-  /** In the ending transaction when the operation did not succeed: gives back what `accept` took. */
-  readonly release?: (tx: EntityManager, plan: P, services: Services) => Promise<void>;
+  /** Absent: everything happened in the accepting transaction, and the operation has succeeded when it is accepted. */
+  readonly run?: (context: OperationContext<Step>, plan: P, services: Services) => Promise<unknown>;
+  /**
+   * In the ending transaction, however the operation ended (but not on `needs_attention`, where nothing may be given back
+   * yet): frees what `accept` took and is no longer needed.
+   */
+  readonly settle?: (
+    tx: EntityManager,
+    plan: P,
+    outcome: 'succeeded' | 'failed' | 'cancelled',
+  ) => Promise<void>;
 }
 
 /** Gives the value its types; the engine keeps definitions by name. */

@@ -25,6 +25,10 @@ export class DomainEntity {
   @RefColumn({ nullable: true })
   @ForeignKey('HostEntity', { onDelete: 'RESTRICT' })
   hostId!: string | null;
+  /** Where it ran last: its log and its folder are there until it is deleted or runs elsewhere. */
+  @RefColumn({ nullable: true })
+  @ForeignKey('HostEntity', { onDelete: 'SET NULL' })
+  lastHostId!: string | null;
   @TextColumn() name!: string;
   @IntColumn() vcpus!: number;
   @BigColumn() memoryBytes!: number;

@@ -1,7 +1,7 @@
 import { type MigrationInterface, type QueryRunner } from 'typeorm';
 
-export class FirstTables20261123020455 implements MigrationInterface {
-  name = 'FirstTables20261123020455';
+export class FirstTables20261123020905 implements MigrationInterface {
+  name = 'FirstTables20261123020905';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
@@ -72,7 +72,7 @@ export class FirstTables20261123020455 implements MigrationInterface {
       `CREATE UNIQUE INDEX "ix_console_session_token_hash" ON "console_session"  ("token_hash") `,
     );
     await runner.query(
-      `CREATE TABLE "domain" ("id" uuid NOT NULL, "pool_id" uuid NOT NULL, "host_id" uuid, "name" text NOT NULL, "vcpus" integer NOT NULL, "memory_bytes" bigint NOT NULL, "boot" jsonb NOT NULL, "revision" integer NOT NULL DEFAULT '1', "state" text NOT NULL DEFAULT 'halted', "state_reason" text, "pid" integer, "observed_at" TIMESTAMP WITH TIME ZONE, "generation" integer NOT NULL DEFAULT '0', "simulated" boolean NOT NULL DEFAULT false, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), "updated_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_domain_state" CHECK (state in ('halted','running','paused','suspended','crashed','unknown')), CONSTRAINT "pk_domain" PRIMARY KEY ("id"))`,
+      `CREATE TABLE "domain" ("id" uuid NOT NULL, "pool_id" uuid NOT NULL, "host_id" uuid, "last_host_id" uuid, "name" text NOT NULL, "vcpus" integer NOT NULL, "memory_bytes" bigint NOT NULL, "boot" jsonb NOT NULL, "revision" integer NOT NULL DEFAULT '1', "state" text NOT NULL DEFAULT 'halted', "state_reason" text, "pid" integer, "observed_at" TIMESTAMP WITH TIME ZONE, "generation" integer NOT NULL DEFAULT '0', "simulated" boolean NOT NULL DEFAULT false, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), "updated_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_domain_state" CHECK (state in ('halted','running','paused','suspended','crashed','unknown')), CONSTRAINT "pk_domain" PRIMARY KEY ("id"))`,
     );
     await runner.query(`CREATE INDEX "ix_domain_created_at_id" ON "domain"  ("created_at", "id") `);
     await runner.query(`CREATE INDEX "ix_domain_host_id" ON "domain"  ("host_id") `);
@@ -150,6 +150,9 @@ export class FirstTables20261123020455 implements MigrationInterface {
       `ALTER TABLE "domain" ADD CONSTRAINT "fk_domain_host_id" FOREIGN KEY ("host_id") REFERENCES "host"("id") ON DELETE RESTRICT ON UPDATE NO ACTION`,
     );
     await runner.query(
+      `ALTER TABLE "domain" ADD CONSTRAINT "fk_domain_last_host_id" FOREIGN KEY ("last_host_id") REFERENCES "host"("id") ON DELETE SET NULL ON UPDATE NO ACTION`,
+    );
+    await runner.query(
       `ALTER TABLE "claim" ADD CONSTRAINT "fk_claim_domain_id" FOREIGN KEY ("domain_id") REFERENCES "domain"("id") ON DELETE RESTRICT ON UPDATE NO ACTION`,
     );
     await runner.query(
@@ -209,6 +212,7 @@ export class FirstTables20261123020455 implements MigrationInterface {
     await runner.query(`ALTER TABLE "disk" DROP CONSTRAINT "fk_disk_domain_id"`);
     await runner.query(`ALTER TABLE "claim" DROP CONSTRAINT "fk_claim_host_id"`);
     await runner.query(`ALTER TABLE "claim" DROP CONSTRAINT "fk_claim_domain_id"`);
+    await runner.query(`ALTER TABLE "domain" DROP CONSTRAINT "fk_domain_last_host_id"`);
     await runner.query(`ALTER TABLE "domain" DROP CONSTRAINT "fk_domain_host_id"`);
     await runner.query(`ALTER TABLE "domain" DROP CONSTRAINT "fk_domain_pool_id"`);
     await runner.query(`ALTER TABLE "console_session" DROP CONSTRAINT "fk_console_session_console_id"`);

@@ -1,0 +1,28 @@
+import { defineProblem } from '../../kernel/errors/problem.js';
+
+export { domainBadState, domainStartFailed, hostMemoryInsufficient } from '../../agent-contract/index.js';
+
+export const domainNotFound = defineProblem({
+  code: 'domain.not_found',
+  status: 404,
+  title: 'There is no such domain',
+  retry: 'never',
+});
+export const domainExists = defineProblem({
+  code: 'domain.exists',
+  status: 409,
+  title: 'There is already a domain with this id',
+  retry: 'never',
+});
+export const domainDidNotHalt = defineProblem({
+  code: 'domain.did_not_halt',
+  status: 409,
+  title: 'The guest did not shut down in time',
+  retry: 'later',
+});
+export const nicMacTaken = defineProblem({
+  code: 'nic.mac_taken',
+  status: 409,
+  title: 'Another card has this MAC address',
+  retry: 'after_change',
+});

@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import { diskBus, macAddress, nicModel } from '../../agent-contract/index.js';
+import { bytes, instant, objectName, oneLine, repositoryPath, uuid } from '../../kernel/schema/values.js';
+
+export const domainState = z
+  .enum(['halted', 'running', 'paused', 'suspended', 'crashed', 'unknown'])
+  .meta({ id: 'DomainState' });
+
+const MEBIBYTE = 1024 * 1024;
+const memory = bytes
+  .min(16 * MEBIBYTE)
+  .refine((value) => value % MEBIBYTE === 0, 'must be whole mebibytes')
+  .describe('Memory of the guest, in bytes; whole mebibytes.');
+const vcpus = z.int().min(1).max(512).describe('Virtual CPUs.');
+
+const bootFile = z
+  .strictObject({
+    repositoryId: uuid,
+    path: repositoryPath.describe("Relative to the repository's folder."),
+  })
+  .meta({ id: 'BootFile' });
+
+/** The kernel and initramfs are handed to the guest directly, without firmware. */
+export const directBoot = z
+  .strictObject({
+    kernel: bootFile,
+    initramfs: bootFile.nullable().default(null),
+    commandLine: oneLine(2048).default(''),
+  })
+  .meta({ id: 'DirectBoot' });
+
+export const firmwareBoot = z
+  .strictObject({
+    firmware: z.enum(['bios']),
+    order: z
+      .array(z.enum(['disk', 'network']))
+      .min(1)
+      .max(2)
+      .default(['disk']),
+  })
+  .meta({ id: 'FirmwareBoot' });
+
+/** Either a kernel or a firmware; which one is told by the fields, so that a bad one is named by its own path. */
+export const boot = z.union([directBoot, firmwareBoot]).meta({ id: 'Boot' });
+
+export const disk = z
+  .object({ id: uuid, volumeId: uuid, bus: diskBus, readOnly: z.boolean() })
+  .meta({ id: 'Disk', description: 'A volume attached to a domain; the first is the boot disk.' });
+export const nic = z
+  .object({ id: uuid, networkId: uuid, mac: macAddress, model: nicModel })
+  .meta({ id: 'Nic', description: "A domain's card on a network." });
+export const consoleOfDomain = z
+  .object({ id: uuid, kind: z.enum(['serial']) })
+  .meta({ id: 'DomainConsole', description: 'See the collection `consoles`.' });
+
+export const domain = z
+  .object({
+    id: uuid,
+    name: objectName,
+    poolId: uuid,
+    hostId: uuid.nullable().describe('Where it runs. A halted domain has no host.'),
+    state: domainState.describe('What its host said last; see observedAt.'),
+    stateReason: z.string().nullable().describe('Why it crashed or halted, if anybody said.'),
+    pid: z.int().nullable().describe("The guest's main process on its host."),
+    vcpus: z.int(),
+    memoryBytes: bytes,
+    boot: z.unknown().describe('DirectBoot or FirmwareBoot.'),
+    disks: z.array(disk),
+    nics: z.array(nic),
+    consoles: z.array(consoleOfDomain),
+    generation: z.int().describe('Taken forward by every start.'),
+    revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
+    simulated: z.boolean(),
+    observedAt: instant.nullable(),
+    createdAt: instant,
+    updatedAt: instant,
+  })
+  .meta({ id: 'Domain', description: 'A virtual machine.' });
+
+const diskInput = z
+  .strictObject({ volumeId: uuid, bus: diskBus.default('virtio'), readOnly: z.boolean().default(false) })
+  .meta({ id: 'DiskInput' });
+const nicInput = z
+  .strictObject({
+    networkId: uuid.optional().describe("The pool's default network when absent."),
+    mac: macAddress.optional().describe('Made when absent.'),
+    model: nicModel.default('virtio'),
+  })
+  .meta({ id: 'NicInput' });
+const consoleInput = z.strictObject({ kind: z.enum(['serial']) }).meta({ id: 'ConsoleInput' });
+
+export const createDomainInput = z
+  .strictObject({
+    id: uuid.optional().describe('Chosen by the client, or made.'),
+    name: objectName,
+    poolId: uuid,
+    vcpus: vcpus.default(1),
+    memoryBytes: memory,
+    boot,
+    disks: z.array(diskInput).max(26).default([]),
+    nics: z.array(nicInput).max(8).default([]),
+    consoles: z
+      .array(consoleInput)
+      .max(1)
+      .default([{ kind: 'serial' }]),
+  })
+  .meta({ id: 'CreateDomainInput' });
+
+export const patchDomainInput = z
+  .strictObject({
+    name: objectName,
+    vcpus,
+    memoryBytes: memory,
+    boot,
+    disks: z.array(diskInput).max(26),
+    nics: z.array(nicInput).max(8),
+  })
+  .partial()
+  .meta({
+    id: 'PatchDomainInput',
+    description:
+      'The name may change at any time, the rest while the domain is halted. Disks and nics are given whole.',
+  });
+
+export const shutdownDomainInput = z
+  .strictObject({
+    deadlineSeconds: z.int().min(1).max(3600).default(60).describe('How long the guest may take.'),
+    force: z.boolean().default(true).describe('End it when the time is over; otherwise the operation fails.'),
+  })
+  .meta({ id: 'ShutdownDomainInput' });
+
+export type DomainState = z.output<typeof domainState>;
+export type Boot = z.output<typeof boot>;
+export type CreateDomainInput = z.output<typeof createDomainInput>;
+export type PatchDomainInput = z.output<typeof patchDomainInput>;
+export type ShutdownDomainInput = z.output<typeof shutdownDomainInput>;

@@ -8,6 +8,12 @@ const base = {
 };
 const suite = (displayName, testMatch, extra = {}) => ({ ...base, displayName, testMatch, ...extra });
 
+/** Suites that share one PostgreSQL and one Redis per run: test/support/run-folder.ts. */
+const shared = {
+  globalSetup: '<rootDir>/test/support/jest-run.setup.mjs',
+  globalTeardown: '<rootDir>/test/support/jest-run.teardown.mjs',
+};
+
 export default {
   projects: [
     suite('unit', [
@@ -15,8 +21,8 @@ export default {
       '<rootDir>/bench/**/*.spec.ts',
       '<rootDir>/test/support/**/*.spec.ts',
     ]),
-    suite('integration', ['<rootDir>/test/integration/**/*.spec.ts']),
-    suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts']),
-    suite('qemu', ['<rootDir>/test/qemu/**/*.spec.ts']),
+    suite('integration', ['<rootDir>/test/integration/**/*.spec.ts'], shared),
+    suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts'], shared),
+    suite('qemu', ['<rootDir>/test/qemu/**/*.spec.ts'], shared),
   ],
 };

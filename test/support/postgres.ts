@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { Cluster } from '../../src/launcher/postgres/cluster.js';
+import { embeddedCluster } from '../../src/launcher/postgres/embedded.js';
+import { startPostgres as start, stopPostgres } from '../../src/launcher/postgres/supervisor.js';
+import { signal } from '../../src/launcher/process/process-table.js';
+import { serviceFolder } from './run-folder.js';
+import { scratchFolder } from './scratch-folder.js';
+
+/** The embedded one, and Debian 12's: the oldest that Domus promises to work with. */
+export type PostgresVersion = 18 | 15;
+
+export interface TestPostgres {
+  /** Of the database `domus`, empty at first. */
+  readonly url: string;
+  /** Ends it and removes everything it wrote. */
+  stop(): Promise<void>;
+  /** Kills the postmaster as a power cut would; `restart` brings it back over the same data, under the same URL. */
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+/** A PostgreSQL of one's own, about a second away. Take `freshDatabase` unless the test kills or stops it. */
+export async function startPostgres(options: { version?: PostgresVersion } = {}): Promise<TestPostgres> {
+  const scratch = scratchFolder('pg');
+  const cluster = await clusterIn(scratch.path, options.version ?? 18);
+  let running = await start(cluster);
+  return {
+    url: running.url,
+    kill: async () => {
+      signal(running.process, 'SIGKILL');
+    },
+    restart: async () => {
+      running = await start(cluster);
+    },
+    stop: async () => {
+      await stopPostgres(cluster, 5_000);
+      scratch.remove();
+    },
+  };
+}
+
+/**
+ * An empty database for one test file: some ten milliseconds, in the PostgreSQL that all files of the run share.
+ * `drop` in `afterAll`; sessions still open are cut off.
+ */
+export async function freshDatabase(
+  options: { version?: PostgresVersion } = {},
+): Promise<{ url: string; drop: () => Promise<void> }> {
+  const version = options.version ?? 18;
+  const shared = serviceFolder(`postgres-${version}`);
+  if (!shared) {
+    const own = await startPostgres({ version });
+    return { url: own.url, drop: own.stop };
+  }
+  return createDatabase((await start(await clusterIn(shared, version))).url);
+}
+
+/** An empty database beside the others of a running PostgreSQL. */
+export async function createDatabase(url: string): Promise<{ url: string; drop: () => Promise<void> }> {
+  const name = `t_${randomBytes(6).toString('hex')}`;
+  await command(url, `CREATE DATABASE ${name}`);
+  return {
+    url: withDatabase(url, name),
+    drop: () => command(url, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+  };
+}
+
+/** The same server, another database. The host stands in the parameters when it is a socket. */
+export function withDatabase(url: string, name: string): string {
+  return url.replace(/^(postgres(?:ql)?:\/\/[^/]*\/)[^?]*/, `$1${name}`);
+}
+
+async function clusterIn(folder: string, version: PostgresVersion): Promise<Cluster> {
+  if (version !== 18) throw new Error(`PostgreSQL ${version} is not here yet.`);
+  const dataDir = join(folder, 'd');
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  return embeddedCluster({
+    dataDir,
+    socketFolder: join(folder, 's'),
+    logFile: join(folder, 'postgres.log'),
+    durable: false,
+  });
+}
+
+async function command(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import type { Binaries } from '../../src/launcher/postgres/binaries.js';
 import type { Cluster } from '../../src/launcher/postgres/cluster.js';
-import { embeddedCluster } from '../../src/launcher/postgres/embedded.js';
+import { embeddedCluster, findAccount } from '../../src/launcher/postgres/embedded.js';
 import { startPostgres as start, stopPostgres } from '../../src/launcher/postgres/supervisor.js';
 import { signal } from '../../src/launcher/process/process-table.js';
 import { serviceFolder } from './run-folder.js';
 import { scratchFolder } from './scratch-folder.js';
+import { unpacked, unpackedForTests } from './unpacked.js';
 
 /** The embedded one, and Debian 12's: the oldest that Domus promises to work with. */
 export type PostgresVersion = 18 | 15;
@@ -74,15 +76,20 @@ export function withDatabase(url: string, name: string): string {
 }
 
 async function clusterIn(folder: string, version: PostgresVersion): Promise<Cluster> {
-  if (version !== 18) throw new Error(`PostgreSQL ${version} is not here yet.`);
+  const place = { socketFolder: join(folder, 's'), logFile: join(folder, 'postgres.log'), durable: false };
   const dataDir = join(folder, 'd');
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  return embeddedCluster({
-    dataDir,
-    socketFolder: join(folder, 's'),
-    logFile: join(folder, 'postgres.log'),
-    durable: false,
-  });
+  if (version === 18) return embeddedCluster({ ...place, dataDir });
+  mkdirSync(place.socketFolder, { recursive: true, mode: 0o700 });
+  return { ...place, folder: dataDir, account: findAccount(), binaries: await debianPostgres15() };
+}
+
+/** The installed one where there is one: unpacking it would bring the same. */
+async function debianPostgres15(): Promise<Binaries> {
+  const bin = 'usr/lib/postgresql/15/bin';
+  if (existsSync(join('/', bin, 'initdb'))) return { bin: join('/', bin), environment: {} };
+  const { folder, environment } = await unpacked(unpackedForTests.postgres15);
+  return { bin: join(folder, bin), environment };
 }
 
 async function command(url: string, sql: string): Promise<void> {

@@ -1,0 +1,206 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type RepositoryRef,
+  type VolumeFormat,
+  type VolumeRef,
+  repositoryFull,
+  repositoryUnavailable,
+  volumeFileExists,
+} from '../../agent-contract/index.js';
+import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
+import { type ProblemDefinition } from '../../kernel/errors/problem.js';
+import { type StorageBackend } from '../backend.js';
+import { errorCode } from '../shared/error-code.js';
+
+/** One backend on fresh storage, as the exam wants it. */
+export interface BackendOnTrial {
+  readonly backend: StorageBackend;
+  /** Where a repository can be made; not attached yet. */
+  readonly repository: RepositoryRef;
+  /** Where none can be reached without making it. */
+  readonly missing: RepositoryRef;
+  /** Sees to it that a file of some size stands at this path inside the repository. */
+  putFile(path: string): Promise<void>;
+  /** The same storage under a backend that remembers nothing of before. */
+  restarted(): StorageBackend;
+  close(): Promise<void>;
+}
+
+/** Rejects with the code of the problem, or with what else came of it. */
+export async function refusal(work: Promise<unknown>): Promise<string> {
+  try {
+    return `no refusal: ${JSON.stringify(await work)}`;
+  } catch (error) {
+    return errorCode(error) ?? String(error);
+  }
+}
+
+const LEAVING = [
+  '/etc/shadow',
+  '../secret',
+  'boot/../../secret',
+  'boot/..',
+  '..',
+  'boot/vmlinuz\0.txt',
+  '\0',
+];
+const MEBIBYTE = 1024 * 1024;
+
+/**
+ * The exam that every storage backend takes. `formats` are those that can be made where the exam runs (qcow2 needs
+ * qemu-img). A bug found in one backend becomes a question here first.
+ */
+export function exerciseBackend(
+  name: string,
+  make: () => Promise<BackendOnTrial>,
+  formats: readonly VolumeFormat[],
+): void {
+  describe(`the ${name} backend`, () => {
+    let trial: BackendOnTrial;
+    beforeEach(async () => {
+      trial = await make();
+    });
+    afterEach(() => trial.close());
+
+    const volume = (format: VolumeFormat, id: string = randomUUID()): VolumeRef => ({
+      id,
+      format,
+      repository: trial.repository,
+    });
+    const expectRefusal = async (work: Promise<unknown>, problem: ProblemDefinition) =>
+      expect(await refusal(work)).toBe(problem.code);
+
+    describe('a repository', () => {
+      it('is attached any number of times and says its room', async () => {
+        const first = await trial.backend.attach(trial.repository, { create: true });
+        const again = await trial.backend.attach(trial.repository, { create: false });
+        const room = await trial.backend.room(trial.repository);
+        expect(first.capacityBytes).toBeGreaterThan(0);
+        expect(again.capacityBytes).toBe(first.capacityBytes);
+        expect(room.freeBytes).toBeLessThanOrEqual(room.capacityBytes);
+      });
+
+      it('is unavailable until it is attached', async () => {
+        const { backend, repository } = trial;
+        await expectRefusal(backend.room(repository), repositoryUnavailable);
+        await expectRefusal(backend.resolveFile(repository, 'vmlinuz'), repositoryUnavailable);
+        await expectRefusal(backend.createVolume(volume('raw'), MEBIBYTE), repositoryUnavailable);
+        await expectRefusal(backend.inspectVolume(volume('raw')), repositoryUnavailable);
+        await expectRefusal(backend.openPath(volume('raw')), repositoryUnavailable);
+        await expectRefusal(backend.deleteVolume(volume('raw')), repositoryUnavailable);
+      });
+
+      it('is not made when it is not there and making was not asked for', async () => {
+        await expectRefusal(trial.backend.attach(trial.missing, { create: false }), repositoryUnavailable);
+        await expectRefusal(trial.backend.room(trial.missing), repositoryUnavailable);
+      });
+
+      it('is not taken over by another one', async () => {
+        await trial.backend.attach(trial.repository, { create: true });
+        const other = { ...trial.repository, id: randomUUID() };
+        for (const create of [true, false]) {
+          await expectRefusal(trial.backend.attach(other, { create }), repositoryUnavailable);
+        }
+        await expectRefusal(trial.backend.room(other), repositoryUnavailable);
+      });
+    });
+
+    describe('a file', () => {
+      beforeEach(async () => {
+        await trial.backend.attach(trial.repository, { create: true });
+        await trial.putFile('boot/vmlinuz');
+      });
+
+      it('is found, with its size and an absolute path', async () => {
+        const found = await trial.backend.resolveFile(trial.repository, 'boot/vmlinuz');
+        expect(found.absolutePath).toMatch(/^\/.*\/boot\/vmlinuz$/);
+        expect(found.sizeBytes).toBeGreaterThan(0);
+      });
+
+      it.each(LEAVING)('is never outside of the repository: %j', async (path) => {
+        await expectRefusal(trial.backend.resolveFile(trial.repository, path), pathOutsideRepository);
+      });
+
+      it('is never one of the volumes', async () => {
+        const made = volume('raw');
+        await trial.backend.createVolume(made, MEBIBYTE);
+        for (const path of [`volumes/${made.id}.raw`, `./volumes/${made.id}.raw`, 'volumes']) {
+          await expectRefusal(trial.backend.resolveFile(trial.repository, path), pathOutsideRepository);
+        }
+      });
+
+      it.each(['missing-vmlinuz', 'missing/vmlinuz', '.', './'])(
+        'is refused when it is none: %j',
+        async (path) => {
+          await expectRefusal(trial.backend.resolveFile(trial.repository, path), fileNotFound);
+        },
+      );
+    });
+
+    describe.each(formats)('a %s volume', (format) => {
+      beforeEach(async () => {
+        await trial.backend.attach(trial.repository, { create: true });
+      });
+
+      it('is made, found, opened and deleted', async () => {
+        const made = volume(format);
+        expect(await trial.backend.inspectVolume(made)).toBeNull();
+        const created = await trial.backend.createVolume(made, 3 * MEBIBYTE);
+        expect(created.sizeBytes).toBe(3 * MEBIBYTE);
+        expect(await trial.backend.inspectVolume(made)).toEqual(created);
+        expect(await trial.backend.openPath(made)).toMatch(new RegExp(`^/.*${made.id}`));
+        await trial.backend.deleteVolume(made);
+        expect(await trial.backend.inspectVolume(made)).toBeNull();
+        await expectRefusal(trial.backend.openPath(made), fileNotFound);
+      });
+
+      it('outlives the backend that made it', async () => {
+        const made = volume(format);
+        await trial.backend.createVolume(made, MEBIBYTE);
+        const restarted = trial.restarted();
+        expect(await restarted.inspectVolume(made)).toMatchObject({ sizeBytes: MEBIBYTE });
+        await restarted.deleteVolume(made);
+        expect(await trial.restarted().inspectVolume(made)).toBeNull();
+      });
+
+      it('has whole sectors', async () => {
+        const made = volume(format);
+        expect(await trial.backend.createVolume(made, 1_000_001)).toMatchObject({ sizeBytes: 1_000_448 });
+        expect(await trial.backend.createVolume(made, 1_000_001)).toMatchObject({ sizeBytes: 1_000_448 });
+      });
+
+      it('is made once, however often it is asked for', async () => {
+        const made = volume(format);
+        const answers = await Promise.all([1, 2, 3].map(() => trial.backend.createVolume(made, MEBIBYTE)));
+        for (const answer of answers) expect(answer.sizeBytes).toBe(MEBIBYTE);
+        expect(await trial.backend.inspectVolume(made)).toMatchObject({ sizeBytes: MEBIBYTE });
+      });
+
+      it('is not made over other bytes of the same id, which stay', async () => {
+        const made = volume(format);
+        const other = volume(format === 'raw' ? 'qcow2' : 'raw', made.id);
+        await trial.backend.createVolume(made, MEBIBYTE);
+        await expectRefusal(trial.backend.createVolume(made, 2 * MEBIBYTE), volumeFileExists);
+        await expectRefusal(trial.backend.createVolume(other, MEBIBYTE), volumeFileExists);
+        await trial.backend.deleteVolume(other);
+        expect(await trial.backend.inspectVolume(made)).toMatchObject({ sizeBytes: MEBIBYTE });
+      });
+
+      it('is refused whole when there is no room for it', async () => {
+        const made = volume(format);
+        const { capacityBytes } = await trial.backend.room(trial.repository);
+        await expectRefusal(trial.backend.createVolume(made, capacityBytes + 512), repositoryFull);
+        expect(await trial.backend.inspectVolume(made)).toBeNull();
+      });
+
+      it('is deleted any number of times', async () => {
+        const made = volume(format);
+        await trial.backend.deleteVolume(made);
+        await trial.backend.createVolume(made, MEBIBYTE);
+        await trial.backend.deleteVolume(made);
+        await trial.backend.deleteVolume(made);
+        expect(await trial.backend.inspectVolume(made)).toBeNull();
+      });
+    });
+  });
+}

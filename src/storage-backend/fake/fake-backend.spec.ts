@@ -1,0 +1,46 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { repositoryFull } from '../../agent-contract/index.js';
+import { exerciseBackend, refusal } from '../conformance/exercise-backend.js';
+import { FakeBackend } from './fake-backend.js';
+
+exerciseBackend(
+  'fake',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'domus-fake-'));
+    const open = () => new FakeBackend({ stateFile: join(folder, 'storage.json') });
+    return {
+      backend: open(),
+      repository: { id: randomUUID(), kind: 'directory', path: '/srv/images' },
+      missing: { id: randomUUID(), kind: 'directory', path: '/srv/missing' },
+      putFile: () => Promise.resolve(),
+      restarted: open,
+      close: () => rm(folder, { recursive: true }),
+    };
+  },
+  ['raw', 'qcow2'],
+);
+
+describe('the faults of the fake backend', () => {
+  const repository = { id: randomUUID(), kind: 'directory' as const, path: '/srv/images' };
+  const volume = { id: randomUUID(), repository, format: 'raw' as const };
+
+  it('come on command, after as many good calls as were asked for, and end', async () => {
+    const fake = new FakeBackend();
+    await fake.attach(repository, { create: true });
+    fake.faults.fail('room', { error: new Error('broken'), after: 1, times: 2 });
+    const answers = [];
+    for (let call = 0; call < 4; call += 1) answers.push(await refusal(fake.room(repository)));
+    expect(answers.map((answer) => answer === 'Error: broken')).toEqual([false, true, true, false]);
+  });
+
+  it('may lose an answer after the work was done', async () => {
+    const fake = new FakeBackend();
+    await fake.attach(repository, { create: true });
+    fake.faults.fail('createVolume', { error: repositoryFull('lost'), at: 'answer' });
+    expect(await refusal(fake.createVolume(volume, 512))).toBe(repositoryFull.code);
+    expect(await fake.inspectVolume(volume)).toMatchObject({ sizeBytes: 512 });
+  });
+});

@@ -1,0 +1,128 @@
+import {
+  repositoryFull,
+  repositoryUnavailable,
+  volumeFileExists,
+  type RepositoryRef,
+  type VolumeRef,
+} from '../../agent-contract/index.js';
+import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
+import { type FoundVolume, type RepositoryRoom, type StorageBackend } from '../backend.js';
+import { confinedSegments } from '../shared/confined-path.js';
+import { wholeSectors } from '../shared/whole-sectors.js';
+import { FakeFaults } from './faults.js';
+import { loadFakeState, saveFakeState, type FakeRepository, type FakeState } from './state-file.js';
+
+const TEBIBYTE = 2 ** 40;
+/** What a file that nobody put there is said to hold. */
+const FILE_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Storage that is only remembered, for simulated hosts and tests. Every path that stays inside the repository is a file,
+ * unless one of its names begins with `missing`; so is every folder that a repository is made on. What was made is kept
+ * in the state file, if one is given, so that a simulated host that is restarted finds its volumes.
+ */
+export class FakeBackend implements StorageBackend {
+  readonly kind: RepositoryRef['kind'];
+  readonly faults = new FakeFaults();
+  readonly #state: FakeState;
+  readonly #stateFile: string | null;
+  readonly #capacityBytes: number;
+
+  constructor(parts: { kind?: RepositoryRef['kind']; stateFile?: string; capacityBytes?: number } = {}) {
+    this.kind = parts.kind ?? 'directory';
+    this.#stateFile = parts.stateFile ?? null;
+    this.#capacityBytes = parts.capacityBytes ?? TEBIBYTE;
+    this.#state = this.#stateFile === null ? { repositories: {} } : loadFakeState(this.#stateFile);
+  }
+
+  attach(repository: RepositoryRef, options: { create: boolean }): Promise<RepositoryRoom> {
+    return this.faults.around('attach', () => {
+      if (!options.create && isMissing(repository.path.split('/'))) {
+        throw repositoryUnavailable(`There is no folder ${repository.path}.`);
+      }
+      const there = Object.entries(this.#state.repositories).find(([, { path }]) => path === repository.path);
+      if (there && there[0] !== repository.id) {
+        throw repositoryUnavailable('The folder belongs to another repository.');
+      }
+      this.#state.repositories[repository.id] ??= { path: repository.path, volumes: {} };
+      this.#save();
+      return this.#roomOf(this.#attached(repository));
+    });
+  }
+
+  room(repository: RepositoryRef): Promise<RepositoryRoom> {
+    return this.faults.around('room', () => this.#roomOf(this.#attached(repository)));
+  }
+
+  resolveFile(repository: RepositoryRef, path: string): Promise<{ absolutePath: string; sizeBytes: number }> {
+    return this.faults.around('resolveFile', () => {
+      const segments = confinedSegments(path);
+      if (segments[0] === 'volumes') {
+        throw pathOutsideRepository('"volumes" belongs to Domus; no path leads into it.');
+      }
+      this.#attached(repository);
+      if (segments.length === 0 || isMissing(segments)) throw fileNotFound(`There is no "${path}".`);
+      return { absolutePath: `${repository.path}/${segments.join('/')}`, sizeBytes: FILE_BYTES };
+    });
+  }
+
+  createVolume(volume: VolumeRef, sizeBytes: number): Promise<FoundVolume> {
+    return this.faults.around('createVolume', () => {
+      const repository = this.#attached(volume.repository);
+      const wanted = wholeSectors(sizeBytes);
+      const there = repository.volumes[volume.id];
+      if (there && (there.format !== volume.format || there.sizeBytes !== wanted)) {
+        throw volumeFileExists(`Volume ${volume.id} is there, and it is another.`);
+      }
+      if (!there && wanted > this.#roomOf(repository).freeBytes) {
+        throw repositoryFull(`${wanted} bytes are wanted.`);
+      }
+      repository.volumes[volume.id] = { format: volume.format, sizeBytes: wanted };
+      this.#save();
+      return { sizeBytes: wanted, allocatedBytes: 0 };
+    });
+  }
+
+  deleteVolume(volume: VolumeRef): Promise<void> {
+    return this.faults.around('deleteVolume', () => {
+      const { volumes } = this.#attached(volume.repository);
+      if (volumes[volume.id]?.format === volume.format) delete volumes[volume.id];
+      this.#save();
+    });
+  }
+
+  inspectVolume(volume: VolumeRef): Promise<FoundVolume | null> {
+    return this.faults.around('inspectVolume', () => {
+      const found = this.#attached(volume.repository).volumes[volume.id];
+      return found?.format === volume.format ? { sizeBytes: found.sizeBytes, allocatedBytes: 0 } : null;
+    });
+  }
+
+  openPath(volume: VolumeRef): Promise<string> {
+    return this.faults.around('openPath', () => {
+      const found = this.#attached(volume.repository).volumes[volume.id];
+      if (found?.format !== volume.format) {
+        throw fileNotFound(`The bytes of volume ${volume.id} are not in the repository.`);
+      }
+      return `${volume.repository.path}/volumes/${volume.id}.${volume.format}`;
+    });
+  }
+
+  #attached(repository: RepositoryRef): FakeRepository {
+    const found = this.#state.repositories[repository.id];
+    if (!found) throw repositoryUnavailable('The folder bears no mark of this repository.');
+    return found;
+  }
+
+  #roomOf(repository: FakeRepository): RepositoryRoom {
+    const used = Object.values(repository.volumes).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return { capacityBytes: this.#capacityBytes, freeBytes: this.#capacityBytes - used };
+  }
+
+  #save(): void {
+    if (this.#stateFile !== null) saveFakeState(this.#stateFile, this.#state);
+  }
+}
+
+const isMissing = (segments: readonly string[]): boolean =>
+  segments.some((segment) => segment.startsWith('missing'));

@@ -54,6 +54,12 @@ export interface StepFencing {
   readonly attempt: number;
 }
 
+/** How an operation ended, for those who tidy up after it. Its locks are still held. */
+export interface Ending {
+  readonly operationId: string;
+  readonly outcome: 'succeeded' | 'failed' | 'cancelled';
+}
+
 export interface OperationDefinition<
   Services = unknown,
   I = unknown,

@@ -10,12 +10,11 @@ export interface ObjectRef {
   readonly id: string;
 }
 
-/** Settled once, in the accepting transaction, before anything is promised. */
+/** Decided once, under the locks, before anything is run. */
 export interface Acceptance<P> {
-  readonly target: ObjectRef;
   readonly poolId: string | null;
-  /** Taken in the accepting transaction; all or none. */
-  readonly locks: readonly LockRequest[];
+  /** Locks that only became known by deciding (the host chosen). A conflict here is always refused, never waited for. */
+  readonly moreLocks?: readonly LockRequest[];
   /** What `run` gets: JSON, stored in the operation's row. It holds every decision, so that a second runner makes none anew. */
   readonly plan: P;
 }
@@ -54,6 +53,12 @@ export interface StepFencing {
   readonly attempt: number;
 }
 
+/** On whose behalf something is accepted, and as which operation. */
+export interface Acceptor {
+  readonly operationId: string;
+  readonly caller: Caller;
+}
+
 /** How an operation ended, for those who tidy up after it. Its locks are still held. */
 export interface Ending {
   readonly operationId: string;
@@ -78,18 +83,21 @@ export interface OperationDefinition<
   readonly steps: readonly Step[];
   /** For how long `run` may take in all, waits included. */
   readonly deadlineMs: number;
+  /** The object that it is about; for a create, the id that the new object will have (it is in the input). */
+  readonly target: (input: I) => ObjectRef;
+  /** Taken before `accept`, all or none; a conflict is `object.busy`, or the operation waits for its turn with `?onBusy=wait`. */
+  readonly locks: (input: I) => readonly LockRequest[];
   /**
    * Asks hosts what the accepting transaction cannot know (is the file there?). Changes nothing, and holds no transaction
-   * while it waits for a host. Its answer goes into `accept`.
+   * while it waits for a host.
    */
-  readonly check?: (services: Services, input: I, caller: Caller) => Promise<unknown>;
-  /** Inside the accepting transaction: refuses by the state table, takes claims and holds, inserts rows, decides. No waiting on anything but rows. */
-  readonly accept: (
-    tx: EntityManager,
-    input: I,
-    caller: Caller,
-    services: Services,
-  ) => Promise<Acceptance<P>>;
+  readonly check?: (services: Services, input: I, caller: Caller) => Promise<void>;
+  /**
+   * In one transaction with the operation's row, under its locks: refuses by the state table, takes claims and holds,
+   * inserts rows, decides. It waits for nothing but rows. An operation that had to wait for its locks is judged when it
+   * gets them, since what it waited for may have changed everything; a refusal then ends it as `failed`.
+   */
+  readonly accept: (tx: EntityManager, input: I, by: Acceptor) => Promise<Acceptance<P>>;
   /** Absent: everything happened in the accepting transaction, and the operation has succeeded when it is accepted. */
   readonly run?: (context: OperationContext<Step>, plan: P, services: Services) => Promise<unknown>;
   /**

@@ -104,11 +104,7 @@ export interface OperationDefinition<
    * In the ending transaction, however the operation ended (but not on `needs_attention`, where nothing may be given back
    * yet): frees what `accept` took and is no longer needed.
    */
-  readonly settle?: (
-    tx: EntityManager,
-    plan: P,
-    outcome: 'succeeded' | 'failed' | 'cancelled',
-  ) => Promise<void>;
+  readonly settle?: (tx: EntityManager, plan: P, ending: Ending) => Promise<void>;
 }
 
 /** Gives the value its types; the engine keeps definitions by name. */

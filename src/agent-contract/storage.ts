@@ -72,6 +72,19 @@ export const attachRepository = defineCall({
   deadlineMs: 30_000,
 });
 
+/**
+ * Takes the repository's mark off the storage, so that the place may become another repository; everything else in it
+ * stays. Idempotent: a place that bears no mark, or another's, is let be.
+ */
+export const detachRepository = defineCall({
+  name: 'storage.detachRepository',
+  input: z.object({ repository: repositoryRef }),
+  output: z.object({}),
+  errors: [repositoryUnavailable],
+  effect: 'write',
+  deadlineMs: 30_000,
+});
+
 export const repositoryRoom = defineCall({
   name: 'storage.repositoryRoom',
   input: z.object({ repository: repositoryRef }),

@@ -24,6 +24,9 @@ export interface StorageBackend {
    */
   attach(repository: RepositoryRef, options: { create: boolean }): Promise<RepositoryRoom>;
 
+  /** Takes the mark off again and leaves the rest. Idempotent: a place without it, or with another's, is let be. */
+  detach(repository: RepositoryRef): Promise<void>;
+
   /** Bytes in all and bytes free, asked now. */
   room(repository: RepositoryRef): Promise<RepositoryRoom>;
 

@@ -105,6 +105,27 @@ export function exerciseBackend(
       });
     });
 
+    describe('a repository that was detached', () => {
+      beforeEach(async () => {
+        await trial.backend.attach(trial.repository, { create: true });
+      });
+
+      it('is unavailable, and another may take its place', async () => {
+        await trial.backend.detach(trial.repository);
+        await expectRefusal(trial.backend.room(trial.repository), repositoryUnavailable);
+        const other = { ...trial.repository, id: randomUUID() };
+        await trial.backend.attach(other, { create: false });
+        expect((await trial.backend.room(other)).capacityBytes).toBeGreaterThan(0);
+      });
+
+      it('may be detached again, which takes no mark but its own', async () => {
+        await trial.backend.detach({ ...trial.repository, id: randomUUID() });
+        expect((await trial.backend.room(trial.repository)).capacityBytes).toBeGreaterThan(0);
+        await trial.backend.detach(trial.repository);
+        await trial.backend.detach(trial.repository);
+      });
+    });
+
     describe('a file', () => {
       beforeEach(async () => {
         await trial.backend.attach(trial.repository, { create: true });

@@ -5,7 +5,7 @@ import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problem
 import { type FoundVolume, type RepositoryRoom, type StorageBackend } from '../backend.js';
 import { confinedSegments } from '../shared/confined-path.js';
 import { errorCode } from '../shared/error-code.js';
-import { MARKER, readMarker, requireOwnMark, writeMarker } from './marker.js';
+import { MARKER, readMarker, removeMarker, requireOwnMark, writeMarker } from './marker.js';
 import { type CreateQcow2 } from './qemu-img.js';
 import {
   findVolume,
@@ -56,6 +56,17 @@ export class DirectoryBackend implements StorageBackend {
         const found = (await readMarker(root)) ?? (await writeMarker(root, repository.id));
         requireOwnMark(found, repository.id);
         return await roomOf(root);
+      } finally {
+        await root.close();
+      }
+    });
+  }
+
+  detach(repository: RepositoryRef): Promise<void> {
+    return this.#reaching(repository, async () => {
+      const root = await openRoot(repository);
+      try {
+        await removeMarker(root, repository.id);
       } finally {
         await root.close();
       }

@@ -50,6 +50,13 @@ export async function writeMarker(root: FileHandle, repositoryId: string): Promi
   return readMarker(root);
 }
 
+/** Only the repository's own mark goes. */
+export async function removeMarker(root: FileHandle, repositoryId: string): Promise<void> {
+  if ((await readMarker(root)) !== repositoryId) return;
+  await unlink(below(root, MARKER));
+  await root.sync();
+}
+
 export function requireOwnMark(found: string | null, repositoryId: string): void {
   if (found === repositoryId) return;
   throw repositoryUnavailable(

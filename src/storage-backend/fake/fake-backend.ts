@@ -50,6 +50,13 @@ export class FakeBackend implements StorageBackend {
     });
   }
 
+  detach(repository: RepositoryRef): Promise<void> {
+    return this.faults.around('detach', () => {
+      delete this.#state.repositories[repository.id];
+      this.#save();
+    });
+  }
+
   room(repository: RepositoryRef): Promise<RepositoryRoom> {
     return this.faults.around('room', () => this.#roomOf(this.#attached(repository)));
   }

@@ -36,6 +36,8 @@ export class DomainEntity {
   @IntColumn({ default: 1 }) revision!: number;
   /** Reported: what the host said last. */
   @TextColumn({ default: 'halted' }) state!: string;
+  /** When the host saw the state change, by the host's clock. */
+  @TimeColumn({ nullable: true }) stateSince!: Date | null;
   @TextColumn({ nullable: true }) stateReason!: string | null;
   @IntColumn({ nullable: true }) pid!: number | null;
   @TimeColumn({ nullable: true }) observedAt!: Date | null;

@@ -1,7 +1,7 @@
 import { type MigrationInterface, type QueryRunner } from 'typeorm';
 
-export class FirstTables20261123020905 implements MigrationInterface {
-  name = 'FirstTables20261123020905';
+export class FirstTables20261123021950 implements MigrationInterface {
+  name = 'FirstTables20261123021950';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
@@ -72,7 +72,7 @@ export class FirstTables20261123020905 implements MigrationInterface {
       `CREATE UNIQUE INDEX "ix_console_session_token_hash" ON "console_session"  ("token_hash") `,
     );
     await runner.query(
-      `CREATE TABLE "domain" ("id" uuid NOT NULL, "pool_id" uuid NOT NULL, "host_id" uuid, "last_host_id" uuid, "name" text NOT NULL, "vcpus" integer NOT NULL, "memory_bytes" bigint NOT NULL, "boot" jsonb NOT NULL, "revision" integer NOT NULL DEFAULT '1', "state" text NOT NULL DEFAULT 'halted', "state_reason" text, "pid" integer, "observed_at" TIMESTAMP WITH TIME ZONE, "generation" integer NOT NULL DEFAULT '0', "simulated" boolean NOT NULL DEFAULT false, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), "updated_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_domain_state" CHECK (state in ('halted','running','paused','suspended','crashed','unknown')), CONSTRAINT "pk_domain" PRIMARY KEY ("id"))`,
+      `CREATE TABLE "domain" ("id" uuid NOT NULL, "pool_id" uuid NOT NULL, "host_id" uuid, "last_host_id" uuid, "name" text NOT NULL, "vcpus" integer NOT NULL, "memory_bytes" bigint NOT NULL, "boot" jsonb NOT NULL, "revision" integer NOT NULL DEFAULT '1', "state" text NOT NULL DEFAULT 'halted', "state_since" TIMESTAMP WITH TIME ZONE, "state_reason" text, "pid" integer, "observed_at" TIMESTAMP WITH TIME ZONE, "generation" integer NOT NULL DEFAULT '0', "simulated" boolean NOT NULL DEFAULT false, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), "updated_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_domain_state" CHECK (state in ('halted','running','paused','suspended','crashed','unknown')), CONSTRAINT "pk_domain" PRIMARY KEY ("id"))`,
     );
     await runner.query(`CREATE INDEX "ix_domain_created_at_id" ON "domain"  ("created_at", "id") `);
     await runner.query(`CREATE INDEX "ix_domain_host_id" ON "domain"  ("host_id") `);

@@ -1,0 +1,64 @@
+import { type EntityManager } from 'typeorm';
+import { checkFiles } from '../../agent-contract/index.js';
+import { type HostLink } from '../../host-link/host-link.js';
+import { hostUnreachable, requestInvalid } from '../../kernel/errors/problems.js';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { rowsOf } from '../../kernel/database/sql.js';
+import { hostsReaching, repositoryRefsOn } from './attachments.js';
+
+export interface NamedFile {
+  readonly repositoryId: string;
+  readonly path: string;
+  /** Where the caller wrote it, for the problem: `boot.kernel`. */
+  readonly field: string;
+}
+
+/**
+ * Asks the agent of a host that reaches all these repositories whether the files are there. No transaction is held while it
+ * waits. Refuses: unknown repository `request.invalid`, none reachable `host.unreachable`, and what the agent says of the path.
+ */
+export async function checkBootFiles(
+  tx: EntityManager,
+  links: HostLink,
+  poolId: string,
+  files: readonly NamedFile[],
+): Promise<void> {
+  if (files.length === 0) return;
+  const ids = [...new Set(files.map((file) => file.repositoryId))];
+  const known = await rowsOf<{ id: string }>(
+    tx,
+    `select id from storage_repository where pool_id = $1 and id = any($2) and state = 'ready'`,
+    [poolId, ids],
+  );
+  const unknown = files.find((file) => !known.some((row) => row.id === file.repositoryId));
+  if (unknown) {
+    const message = 'is not a ready storage repository of the pool';
+    throw requestInvalid(`${unknown.field}.repositoryId ${message}.`, {
+      errors: [{ path: `${unknown.field}.repositoryId`, message }],
+    });
+  }
+  for (const hostId of await onlineFirst(tx, await hostsReaching(tx, poolId, ids))) {
+    const refs = await repositoryRefsOn(tx, hostId, ids);
+    const asked = files.flatMap((file) => {
+      const repository = refs.get(file.repositoryId);
+      return repository ? [{ repository, path: file.path }] : [];
+    });
+    try {
+      await links.call(hostId, checkFiles, { files: asked });
+      return;
+    } catch (error) {
+      if (!isProblem(error, hostUnreachable)) throw error;
+    }
+  }
+  throw hostUnreachable('No host that reaches the storage repositories of the boot files answers.');
+}
+
+/** Hosts known to be offline are not asked at all: a caller should not wait for their time-outs. */
+async function onlineFirst(tx: EntityManager, hostIds: string[]): Promise<string[]> {
+  const rows = await rowsOf<{ id: string }>(
+    tx,
+    `select id from host where id = any($1) and state = 'online'`,
+    [hostIds],
+  );
+  return rows.map((row) => row.id);
+}

@@ -4,7 +4,9 @@ import { uuid } from '../kernel/schema/values.js';
 
 /**
  * What lets the agent refuse the late and the doubled: each number only ever grows, and a lower one than the agent
- * has seen is answered with `call.fenced`. An equal (operationId, step) is answered from the agent's journal.
+ * has seen is answered with `call.fenced`. An equal call (operationId, step, name and
+ * input) is answered from the agent's journal; one that was refused before is tried again only under a higher attempt.
+ * After a force-off, a start at the same generation is refused to every other operation.
  */
 export const fence = z.object({
   operationId: uuid,
@@ -21,7 +23,10 @@ export interface AgentCall<I extends z.ZodType = z.ZodType, O extends z.ZodType 
   readonly name: string;
   readonly input: I;
   readonly output: O;
-  /** Every refusal a caller must expect, beside `host.unreachable`, `call.fenced` and `call.timed_out`. */
+  /**
+   * Every refusal a caller must expect, beside those of any call: `host.unreachable`, `call.timed_out`, and for a write
+   * `call.fenced` and `host.journal_unavailable`.
+   */
   readonly errors: readonly ProblemDefinition[];
   /** `read` changes nothing and may be repeated freely; `write` needs a fence and goes through the agent's journal. */
   readonly effect: 'read' | 'write';

@@ -1,7 +1,16 @@
 import { z } from 'zod';
+import { defineProblem } from '../kernel/errors/problem.js';
 import { bytes, instant, uuid } from '../kernel/schema/values.js';
 import { defineCall } from './define-call.js';
 import { observedDomain } from './domain.js';
+
+/** No write is begun that could not be remembered: the journal's disk is full or broken. Nothing was done. */
+export const journalUnavailable = defineProblem({
+  code: 'host.journal_unavailable',
+  status: 503,
+  title: 'The host cannot write its journal',
+  retry: 'later',
+});
 
 export const hypervisorKind = z.enum(['qemu', 'xen', 'fake']);
 export const supportLevel = z.enum(['supported', 'preview', 'experimental']);

@@ -1,0 +1,45 @@
+import { readConsoleLog } from './console.js';
+import { type AgentCall } from './define-call.js';
+import {
+  askShutdown,
+  awaitHalt,
+  forceOff,
+  forgetDomain,
+  inspectDomain,
+  pauseDomain,
+  resumeDomain,
+  startDomain,
+} from './domain.js';
+import { readFacts, releaseJournal, subscribeState } from './host.js';
+import {
+  attachRepository,
+  checkFiles,
+  createVolume,
+  deleteVolume,
+  inspectVolume,
+  repositoryRoom,
+} from './storage.js';
+
+/** Every call. The agent's table of handlers is typed by it: one without a handler does not compile. */
+export const agentCalls = {
+  attachRepository,
+  askShutdown,
+  awaitHalt,
+  checkFiles,
+  createVolume,
+  deleteVolume,
+  forceOff,
+  forgetDomain,
+  inspectDomain,
+  inspectVolume,
+  pauseDomain,
+  readConsoleLog,
+  readFacts,
+  releaseJournal,
+  repositoryRoom,
+  resumeDomain,
+  startDomain,
+  subscribeState,
+} as const satisfies Record<string, AgentCall>;
+
+export type AgentCalls = typeof agentCalls;

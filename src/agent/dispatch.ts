@@ -1,0 +1,189 @@
+import { createHash } from 'node:crypto';
+import { errorText, type RequestFrame, resultText, rpcCode } from '../agent-contract/index.js';
+import { isProblem, ProblemError } from '../kernel/errors/problem.js';
+import { callFenced, callTimedOut, internalError, requestInvalid } from '../kernel/errors/problems.js';
+import { type Logger } from '../kernel/logging/logger.js';
+import { newId } from '../kernel/schema/values.js';
+import { type BoundCall, type CallContext, type Handlers, type PreparedCall } from './bound-call.js';
+import { type Fencing, type Numbers } from './fencing.js';
+import { type Outcome } from './journal/entry.js';
+import { type Journal } from './journal/journal.js';
+import { type Overtaken, type Turns } from './turns.js';
+
+/** Where a request came from. */
+export interface Caller {
+  /** Aborted when the connection is gone or the server has cancelled the request. */
+  readonly signal: AbortSignal;
+  readonly subscribe: () => void;
+}
+
+interface Parts {
+  readonly handlers: Handlers;
+  readonly journal: Journal;
+  readonly fencing: Fencing;
+  readonly turns: Turns;
+  readonly log: Logger;
+  readonly now?: () => number;
+}
+
+interface Write extends Numbers {
+  readonly step: string;
+}
+
+interface Running {
+  /** Of the latest caller: a higher attempt takes the work over instead of doing it twice. */
+  write: Write;
+  readonly done: Promise<unknown>;
+}
+
+/** Takes a request to its handler, once: fenced, journalled, in its turn, and within its deadline. */
+export class Dispatch {
+  private readonly bound: ReadonlyMap<string, BoundCall>;
+  private readonly running = new Map<string, Running>();
+  private readonly now: () => number;
+
+  constructor(private readonly parts: Parts) {
+    this.bound = new Map(Object.values(parts.handlers).map((one: BoundCall) => [one.call.name, one]));
+    this.now = parts.now ?? Date.now;
+  }
+
+  /** The text of the frame that answers. Never rejects. */
+  async answer(request: RequestFrame, caller: Caller): Promise<string> {
+    const bound = this.bound.get(request.method);
+    if (!bound) return errorText(request.id, rpcCode.unknownMethod, `There is no call ${request.method}.`);
+    try {
+      const prepared = bound.prepare(request.params.input);
+      const deadlineMs = Math.min(request.params.deadlineMs, bound.call.deadlineMs);
+      const result = await withDeadline(deadlineMs, caller.signal, (signal) =>
+        bound.call.effect === 'write'
+          ? this.write(bound, prepared, request)
+          : prepared.run({ signal, overtaken: null, subscribe: caller.subscribe }),
+      );
+      return resultText(request.id, result);
+    } catch (error) {
+      const traceId = newId();
+      if (isProblem(error)) {
+        this.parts.log.debug(
+          { call: request.method, code: error.code, detail: error.detail },
+          'call refused',
+        );
+        return errorText(request.id, rpcCode.problem, error.message, error.toProblem(traceId));
+      }
+      if (!caller.signal.aborted)
+        this.parts.log.error({ err: error, call: request.method, traceId }, 'call failed unexpectedly');
+      const problem = internalError('The agent failed; its log has the reason.').toProblem(traceId);
+      return errorText(request.id, rpcCode.internal, problem.title, problem);
+    }
+  }
+
+  private write(bound: BoundCall, prepared: PreparedCall, request: RequestFrame): Promise<unknown> {
+    const write = readNumbers(bound, prepared, request);
+    this.refuseLate(write);
+    const key = effectKey(write, prepared.input);
+    const running = this.running.get(key);
+    if (running) {
+      if (write.attempt > running.write.attempt) running.write = write;
+      this.parts.fencing.note(write, this.now());
+      return running.done;
+    }
+    const past = this.parts.journal.find(key);
+    if (past?.outcome?.kind === 'result') return Promise.resolve(past.outcome.result);
+    if (past?.outcome && past.begin.attempt >= write.attempt)
+      return Promise.reject(ProblemError.fromProblem(past.outcome.problem));
+    this.parts.fencing.note(write, this.now());
+    const done = this.inTurn(prepared, key).finally(() => this.running.delete(key));
+    this.running.set(key, { write, done });
+    return done;
+  }
+
+  private inTurn(prepared: PreparedCall, key: string): Promise<unknown> {
+    const act = (signal: AbortSignal, overtaken: Overtaken | null) =>
+      this.act(prepared, key, { signal, overtaken, subscribe: () => undefined });
+    if (prepared.turn === null) return Promise.resolve().then(() => act(new AbortController().signal, null));
+    if (!prepared.overtakes) return this.parts.turns.take(prepared.turn, (signal) => act(signal, null));
+    return this.parts.turns.overtake(
+      prepared.turn,
+      callFenced('A force-off overtook the call.'),
+      (overtaken) => act(new AbortController().signal, overtaken),
+    );
+  }
+
+  private async act(prepared: PreparedCall, key: string, context: CallContext): Promise<unknown> {
+    await Promise.resolve(); // until `running` holds this call: whoever comes later joins it
+    context.signal.throwIfAborted();
+    const write = this.running.get(key)?.write;
+    if (!write) throw new Error('A write began that is not entered as running.');
+    this.refuseLate(write);
+    const { call, operationId, step, attempt, hostEpoch, domain } = write;
+    await this.parts.journal.begin({ key, call, operationId, step, attempt, hostEpoch, domain });
+    try {
+      context.signal.throwIfAborted();
+      const result = await prepared.run(context);
+      context.signal.throwIfAborted();
+      await this.end(key, { kind: 'result', result });
+      return result;
+    } catch (error) {
+      if (isProblem(error)) await this.end(key, { kind: 'problem', problem: error.toProblem(newId()) });
+      throw error;
+    }
+  }
+
+  /** The work is done whether or not its end can be written: the caller gets its answer, the next start of the agent a duplicate. */
+  private async end(key: string, outcome: Outcome): Promise<void> {
+    try {
+      await this.parts.journal.end(key, outcome);
+    } catch (error) {
+      this.parts.log.error({ err: error, key }, 'the journal could not take an end');
+    }
+  }
+
+  private refuseLate(write: Write): void {
+    try {
+      this.parts.fencing.check(write);
+    } catch (error) {
+      this.parts.log.warn({ audit: 'call.fenced', ...write, reason: String(error) }, 'late call refused');
+      throw error;
+    }
+  }
+}
+
+function readNumbers(bound: BoundCall, prepared: PreparedCall, request: RequestFrame): Write {
+  const { fence } = request.params;
+  if (!fence) throw requestInvalid(`${bound.call.name} changes something and came without a fence.`);
+  const { domain } = prepared;
+  if (fence.domain && (fence.domain.id !== domain?.id || fence.domain.generation !== domain.generation))
+    throw requestInvalid('The fence speaks of another domain or generation than the input.');
+  const { operationId, step, attempt, hostEpoch } = fence;
+  return { call: bound.call.name, operationId, step, attempt, hostEpoch, domain };
+}
+
+/** The input has passed the contract's schema, so equal inputs have equal texts. */
+const effectKey = (write: Write, input: unknown): string =>
+  createHash('sha256')
+    .update([write.operationId, write.step, write.call, JSON.stringify(input)].join('\n'))
+    .digest('base64url');
+
+async function withDeadline<T>(
+  milliseconds: number,
+  caller: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = () => controller.abort(caller.reason);
+  if (caller.aborted) abort();
+  else caller.addEventListener('abort', abort, { once: true });
+  const timer = setTimeout(
+    () => controller.abort(callTimedOut(`The host did not end it within ${milliseconds} ms.`)),
+    milliseconds,
+  );
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      controller.signal.addEventListener('abort', () => reject(controller.signal.reason as Error));
+      controller.signal.throwIfAborted();
+      work(controller.signal).then(resolve, reject);
+    });
+  } finally {
+    clearTimeout(timer);
+    caller.removeEventListener('abort', abort);
+  }
+}

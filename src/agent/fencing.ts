@@ -1,0 +1,109 @@
+import { callFenced } from '../kernel/errors/problems.js';
+import { type MarksEntry } from './journal/entry.js';
+
+/** What of a write counts for fencing. */
+export interface Numbers {
+  readonly call: string;
+  readonly operationId: string;
+  readonly attempt: number;
+  readonly hostEpoch: number;
+  readonly domain: { readonly id: string; readonly generation: number } | null;
+}
+
+interface DomainMark {
+  generation: number;
+  at: number;
+  forcedOff: { generation: number; operationId: string } | null;
+}
+
+/** The calls with a meaning of their own for fencing. */
+const START = 'domain.start';
+const FORCE_OFF = 'domain.forceOff';
+
+/**
+ * The highest numbers that this host has seen. Whoever comes with a lower one is late: another runner, another
+ * generation or a newer enrolment has taken over, and nothing may be done in its name.
+ */
+export class Fencing {
+  private readonly attempts = new Map<string, { attempt: number; at: number }>();
+  private readonly domains = new Map<string, DomainMark>();
+
+  private hostEpoch = 1;
+
+  noteEpoch(hostEpoch: number): void {
+    this.hostEpoch = Math.max(this.hostEpoch, hostEpoch);
+  }
+
+  /** Throws `call.fenced` for a late call. Changes nothing. */
+  check(numbers: Numbers): void {
+    if (numbers.hostEpoch < this.hostEpoch)
+      throw callFenced(`The host is at epoch ${this.hostEpoch}, the call at ${numbers.hostEpoch}.`);
+    const attempt = this.attempts.get(numbers.operationId)?.attempt ?? 0;
+    if (numbers.attempt < attempt)
+      throw callFenced(`The operation is at attempt ${attempt}, the call at ${numbers.attempt}.`);
+    if (!numbers.domain) return;
+    const mark = this.domains.get(numbers.domain.id);
+    if (!mark) return;
+    if (numbers.domain.generation < mark.generation)
+      throw callFenced(
+        `The domain is at generation ${mark.generation}, the call at ${numbers.domain.generation}.`,
+      );
+    if (
+      numbers.call === START &&
+      mark.forcedOff &&
+      numbers.domain.generation <= mark.forcedOff.generation &&
+      numbers.operationId !== mark.forcedOff.operationId
+    )
+      throw callFenced(`Generation ${mark.forcedOff.generation} of the domain was forced off.`);
+  }
+
+  /** Remembers a call that passed. */
+  note(numbers: Numbers, at: number): void {
+    this.noteEpoch(numbers.hostEpoch);
+    const known = this.attempts.get(numbers.operationId)?.attempt ?? 0;
+    this.attempts.set(numbers.operationId, { attempt: Math.max(known, numbers.attempt), at });
+    if (!numbers.domain) return;
+    const { id, generation } = numbers.domain;
+    this.noteGeneration(id, generation, at);
+    const mark = this.domains.get(id);
+    if (mark && numbers.call === FORCE_OFF) mark.forcedOff = { generation, operationId: numbers.operationId };
+  }
+
+  /** What the hypervisor itself says counts as well: a journal may be lost, a running guest is there. */
+  noteGeneration(domainId: string, generation: number, at: number): void {
+    const mark = this.domains.get(domainId);
+    if (mark) {
+      mark.generation = Math.max(mark.generation, generation);
+      mark.at = at;
+    } else this.domains.set(domainId, { generation, at, forcedOff: null });
+  }
+
+  /** The numbers as one line of the journal, without those last seen before the given times. */
+  marks(at: number, oldest: { attempt: number; domain: number }): MarksEntry {
+    return {
+      kind: 'marks',
+      at,
+      hostEpoch: this.hostEpoch,
+      attempts: [...this.attempts]
+        .filter(([, mark]) => mark.at >= oldest.attempt)
+        .map(([operationId, mark]) => ({ operationId, ...mark })),
+      domains: [...this.domains]
+        .filter(([, mark]) => mark.at >= oldest.domain)
+        .map(([id, mark]) => ({ id, ...mark })),
+    };
+  }
+
+  /** Takes in a line that `marks` made. */
+  restore(entry: MarksEntry): void {
+    this.noteEpoch(entry.hostEpoch);
+    for (const { operationId, attempt, at } of entry.attempts) {
+      const known = this.attempts.get(operationId)?.attempt ?? 0;
+      this.attempts.set(operationId, { attempt: Math.max(known, attempt), at });
+    }
+    for (const { id, generation, at, forcedOff } of entry.domains) {
+      this.noteGeneration(id, generation, at);
+      const mark = this.domains.get(id);
+      if (mark && forcedOff) mark.forcedOff = forcedOff;
+    }
+  }
+}

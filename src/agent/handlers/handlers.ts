@@ -1,0 +1,49 @@
+import {
+  capabilityAbsent,
+  readConsoleLog,
+  readFacts,
+  releaseJournal,
+  subscribeState,
+} from '../../agent-contract/index.js';
+import {
+  type HypervisorDriver,
+  type ServesSerialConsoles,
+  servesSerialConsoles,
+} from '../../hypervisor-driver/driver.js';
+import { handle, type Handlers } from '../bound-call.js';
+import { type Inventory } from '../inventory/inventory.js';
+import { type Journal } from '../journal/journal.js';
+import { domainHandlers, type DomainParts } from './domain-handlers.js';
+import { storageHandlers } from './storage-handlers.js';
+
+interface Parts extends Omit<DomainParts, 'onForgotten'> {
+  readonly journal: Journal;
+  readonly inventory: Inventory;
+}
+
+/** What this agent does for each call of the contract. */
+export function createHandlers(parts: Parts): Handlers {
+  const { driver, backends, uses, journal, inventory } = parts;
+  return {
+    ...domainHandlers({ driver, backends, uses, onForgotten: (id) => inventory.forget(id) }),
+    ...storageHandlers(backends, uses),
+    readConsoleLog: handle(readConsoleLog, async ({ domainId, consoleId, tail }) => ({
+      text: await serialConsoles(driver).consoleLog(domainId, consoleId, tail),
+    })),
+    readFacts: handle(readFacts, () => inventory.refreshFacts()),
+    releaseJournal: handle(releaseJournal, async ({ operationIds }) => {
+      await journal.release(operationIds);
+      return {};
+    }),
+    subscribeState: handle(subscribeState, async (_input, { subscribe }) => {
+      subscribe();
+      return {};
+    }),
+  };
+}
+
+/** `capability.absent` when the driver's guests have no serial lines. */
+export function serialConsoles(driver: HypervisorDriver): ServesSerialConsoles {
+  if (servesSerialConsoles(driver)) return driver;
+  throw capabilityAbsent(`The ${driver.kind} driver has no serial consoles.`);
+}

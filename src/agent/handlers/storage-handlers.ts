@@ -1,0 +1,59 @@
+import {
+  attachRepository,
+  checkFiles,
+  createVolume,
+  deleteVolume,
+  inspectVolume,
+  repositoryRoom,
+} from '../../agent-contract/index.js';
+import { type Backends } from '../../storage-backend/backends.js';
+import { handle, type Handlers } from '../bound-call.js';
+import { type VolumeUses } from '../volume-uses.js';
+
+type StorageCall =
+  'attachRepository' | 'checkFiles' | 'createVolume' | 'deleteVolume' | 'inspectVolume' | 'repositoryRoom';
+
+export function storageHandlers(backends: Backends, uses: VolumeUses): Pick<Handlers, StorageCall> {
+  const ofVolume = { turn: ({ volume }: { volume: { id: string } }) => `volume ${volume.id}` };
+  return {
+    attachRepository: handle(
+      attachRepository,
+      ({ repository, create }) => backends[repository.kind].attach(repository, { create }),
+      { turn: ({ repository }) => `repository ${repository.id}` },
+    ),
+
+    repositoryRoom: handle(repositoryRoom, ({ repository }) => backends[repository.kind].room(repository)),
+
+    checkFiles: handle(checkFiles, async ({ files }) => {
+      const found = [];
+      for (const { repository, path } of files) {
+        const { sizeBytes } = await backends[repository.kind].resolveFile(repository, path);
+        found.push({ sizeBytes });
+      }
+      return { files: found };
+    }),
+
+    createVolume: handle(
+      createVolume,
+      async ({ volume, sizeBytes }) => {
+        const { allocatedBytes } = await backends[volume.repository.kind].createVolume(volume, sizeBytes);
+        return { allocatedBytes };
+      },
+      ofVolume,
+    ),
+
+    deleteVolume: handle(
+      deleteVolume,
+      async ({ volume }) => {
+        await uses.refuseIfUsed(volume.id);
+        await backends[volume.repository.kind].deleteVolume(volume);
+        return {};
+      },
+      ofVolume,
+    ),
+
+    inspectVolume: handle(inspectVolume, async ({ volume }) => ({
+      found: await backends[volume.repository.kind].inspectVolume(volume),
+    })),
+  };
+}

@@ -16,6 +16,7 @@ import {
   checkFiles,
   createVolume,
   deleteVolume,
+  detachRepository,
   inspectVolume,
   repositoryRoom,
 } from './storage.js';
@@ -28,6 +29,7 @@ export const agentCalls = {
   checkFiles,
   createVolume,
   deleteVolume,
+  detachRepository,
   forceOff,
   forgetDomain,
   inspectDomain,

@@ -3,6 +3,7 @@ import {
   checkFiles,
   createVolume,
   deleteVolume,
+  detachRepository,
   inspectVolume,
   repositoryRoom,
 } from '../../agent-contract/index.js';
@@ -11,7 +12,13 @@ import { handle, type Handlers } from '../bound-call.js';
 import { type VolumeUses } from '../volume-uses.js';
 
 type StorageCall =
-  'attachRepository' | 'checkFiles' | 'createVolume' | 'deleteVolume' | 'inspectVolume' | 'repositoryRoom';
+  | 'attachRepository'
+  | 'detachRepository'
+  | 'checkFiles'
+  | 'createVolume'
+  | 'deleteVolume'
+  | 'inspectVolume'
+  | 'repositoryRoom';
 
 export function storageHandlers(backends: Backends, uses: VolumeUses): Pick<Handlers, StorageCall> {
   const ofVolume = { turn: ({ volume }: { volume: { id: string } }) => `volume ${volume.id}` };
@@ -19,6 +26,15 @@ export function storageHandlers(backends: Backends, uses: VolumeUses): Pick<Hand
     attachRepository: handle(
       attachRepository,
       ({ repository, create }) => backends[repository.kind].attach(repository, { create }),
+      { turn: ({ repository }) => `repository ${repository.id}` },
+    ),
+
+    detachRepository: handle(
+      detachRepository,
+      async ({ repository }) => {
+        await backends[repository.kind].detach(repository);
+        return {};
+      },
       { turn: ({ repository }) => `repository ${repository.id}` },
     ),
 

@@ -15,7 +15,9 @@ const schema = z
       .optional(),
     DOMUS_METRICS_LISTEN: z.string().optional(),
     DOMUS_ENROL_LISTEN: z.string().optional(),
-    DOMUS_LOG_LEVEL: z.string().optional(),
+    DOMUS_SIMULATED_HOSTS: z.coerce.number().int().min(1).max(10_000).default(3),
+    XDG_RUNTIME_DIR: z.string().startsWith('/', 'must be an absolute path').optional(),
+    PATH: z.string().default('/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'),
   })
   .transform((env) => ({
     /** Forbids every download and install. */
@@ -27,10 +29,18 @@ const schema = z
     /** Passed through to the server, which judges them. */
     metricsListen: env.DOMUS_METRICS_LISTEN,
     enrolListen: env.DOMUS_ENROL_LISTEN,
-    logLevel: env.DOMUS_LOG_LEVEL,
+    /** How many hosts `up --simulate` plays. */
+    simulatedHosts: env.DOMUS_SIMULATED_HOSTS,
+    runtimeHome: env.XDG_RUNTIME_DIR,
+    path: env.PATH,
   }));
 
-export type LauncherConfig = z.output<typeof schema>;
+export type LauncherConfig = z.output<typeof schema> & {
+  /** Everything that was set: the programs that the launcher starts read their own part of it. */
+  readonly environment: Environment;
+};
 
-export const readLauncherConfig = (environment: Environment = process.env): LauncherConfig =>
-  readConfig(schema, environment);
+export const readLauncherConfig = (environment: Environment = process.env): LauncherConfig => ({
+  ...readConfig(schema, environment),
+  environment,
+});

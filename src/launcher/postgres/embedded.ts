@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { chownSync, mkdirSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { failed, missing } from '../launcher-error.js';
 import { ensurePrivateFolder } from '../private-file.js';
@@ -41,12 +40,21 @@ export function embeddedCluster(place: {
       `The database in ${place.dataDir} was made in a user namespace, which this machine forbids now; set DATABASE_URL.`,
     );
   }
-  const home = join(elsewhere, createHash('sha256').update(place.dataDir).digest('hex').slice(0, 12));
+  const home = homeElsewhere(place.dataDir);
   mkdirSync(elsewhere, { recursive: true, mode: 0o755 });
   const folder = ownedFolder(home, account);
   const socketFolder = ownedFolder(join(home, 's'), account);
   return { folder, socketFolder, logFile, durable, binaries: copyEmbedded(join(elsewhere, 'bin')), account };
 }
+
+/** The folder of a data folder's cluster, for those who only look for its process or stop it. */
+export function clusterFolderOf(dataDir: string): string {
+  const home = homeElsewhere(dataDir);
+  return existsSync(home) ? home : join(dataDir, 'postgres');
+}
+
+const homeElsewhere = (dataDir: string): string =>
+  join(elsewhere, createHash('sha256').update(dataDir).digest('hex').slice(0, 12));
 
 function ownedFolder(path: string, owner: { uid: number; gid: number }): string {
   if (!existsSync(path)) {

@@ -1,0 +1,39 @@
+import { parseCommand } from './cli.js';
+import { exitCode, LauncherError } from './launcher-error.js';
+
+const parse = (line: string) => parseCommand(line.split(' ').filter((word) => word !== ''));
+
+describe('the command line', () => {
+  it('fills in what was not said', () => {
+    expect(parse('up')).toEqual({
+      name: 'up',
+      data: './.domus',
+      port: 8080,
+      portGiven: false,
+      demo: false,
+      detach: false,
+      simulate: false,
+    });
+    expect(parse('up --port 0 --demo --detach --data /d')).toMatchObject({
+      port: 0,
+      portGiven: true,
+      demo: true,
+    });
+    expect(parse('logs server -f')).toMatchObject({ part: 'server', follow: true });
+    expect(parse('test unit qemu')).toEqual({ name: 'test', suites: ['unit', 'qemu'] });
+  });
+
+  it.each([
+    '',
+    'dance',
+    'up now',
+    'up --port',
+    'up --port -1',
+    'up --port 70000',
+    'status --port 1',
+    'logs ../../etc/x',
+  ])('takes "%s" for a mistake in usage', (line) => {
+    expect(() => parse(line)).toThrow(LauncherError);
+    expect(() => parse(line)).toThrow(expect.objectContaining({ code: exitCode.usage }));
+  });
+});

@@ -1,0 +1,135 @@
+import { parseArgs } from 'node:util';
+import type { LauncherConfig } from '../config/launcher.config.js';
+import { exitCode, usageError } from './launcher-error.js';
+
+export interface Terminal {
+  /** What the command was asked for: scripts read it. */
+  out(line: string): void;
+  /** Progress and complaints. */
+  note(line: string): void;
+}
+
+export interface CommandContext {
+  readonly config: LauncherConfig;
+  readonly terminal: Terminal;
+}
+
+/** A command as parsed: what its file's `run` takes. */
+export type Command =
+  | {
+      name: 'up';
+      data: string;
+      port: number;
+      portGiven: boolean;
+      demo: boolean;
+      detach: boolean;
+      simulate: boolean;
+    }
+  | { name: 'down'; data: string; guests: boolean }
+  | { name: 'status'; data: string; json: boolean }
+  | { name: 'logs'; data: string; part: string | undefined; follow: boolean }
+  | { name: 'test'; suites: string[] }
+  | { name: 'bench'; names: string[] }
+  | { name: 'help' };
+
+export const usage = `Usage: domus <command> [options]
+
+  up [--data DIR] [--port N] [--demo] [--detach] [--simulate]
+                        start what is missing and print the ready line; in the foreground Ctrl-C is "down"
+  down [--guests]       end server, agent and PostgreSQL; guests run on unless --guests shuts them down first
+  status [--json]       what runs, and the domains
+  logs [NAME] [-f]      server, agent or postgres
+  test [SUITE…]         unit, integration, e2e, qemu
+  bench [NAME…]         side-by-side benchmarks
+
+  --data DIR            the data folder, ./.domus unless given
+  --port N              the port on 127.0.0.1, 8080 unless given; 0 takes any free one
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 something missing.`;
+
+const data = { type: 'string', default: './.domus' } as const;
+const flag = { type: 'boolean', default: false } as const;
+
+/** From argv to a command; every mistake is a usage error with one sentence. */
+export function parseCommand(argv: string[]): Command {
+  const [name, ...rest] = argv;
+  switch (name) {
+    case 'up': {
+      const { values } = parse(rest, 0, {
+        data,
+        port: { type: 'string' },
+        demo: flag,
+        detach: flag,
+        simulate: flag,
+      });
+      const { port, ...others } = values;
+      return { name, ...others, port: parsePort(port ?? '8080'), portGiven: port !== undefined };
+    }
+    case 'down':
+      return { name, ...parse(rest, 0, { data, guests: flag }).values };
+    case 'status':
+      return { name, ...parse(rest, 0, { data, json: flag }).values };
+    case 'logs': {
+      const { values, positionals } = parse(rest, 1, { data, follow: { ...flag, short: 'f' } });
+      const part = positionals[0];
+      if (part !== undefined && !/^[a-z0-9][a-z0-9.-]*$/.test(part))
+        throw usageError(`There is no log ${part}.`);
+      return { name, ...values, part };
+    }
+    case 'test':
+      return { name, suites: parse(rest, Infinity, {}).positionals };
+    case 'bench':
+      return { name, names: parse(rest, Infinity, {}).positionals };
+    case 'help':
+    case '--help':
+    case '-h':
+      return { name: 'help' };
+    case undefined:
+      throw usageError('Name a command.');
+    default:
+      throw usageError(`There is no command ${name}.`);
+  }
+}
+
+type Options = NonNullable<Parameters<typeof parseArgs>[0]>['options'];
+
+function parse<const O extends NonNullable<Options>>(args: string[], atMost: number, options: O) {
+  try {
+    const parsed = parseArgs({ args, options, strict: true, allowPositionals: true });
+    if (parsed.positionals.length > atMost)
+      throw new Error(`Unexpected argument '${parsed.positionals[atMost]}'.`);
+    return parsed;
+  } catch (error) {
+    throw usageError(
+      (error as Error).message.split('. ')[0]?.replace(/\.?$/, '.') ?? 'These arguments are wrong.',
+    );
+  }
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535)
+    throw usageError(`--port takes a number from 0 to 65535, not ${text}.`);
+  return port;
+}
+
+/** Runs one command; its answer is the exit code. Each is loaded only when it is asked for: `status` should not wait for jest. */
+export async function runCommand(command: Command, context: CommandContext): Promise<number> {
+  switch (command.name) {
+    case 'up':
+      return (await import('./commands/up.js')).up(command, context);
+    case 'down':
+      return (await import('./commands/down.js')).down(command, context);
+    case 'status':
+      return (await import('./commands/status.js')).status(command, context);
+    case 'logs':
+      return (await import('./commands/logs.js')).logs(command, context);
+    case 'test':
+      return (await import('./commands/test.js')).test(command, context);
+    case 'bench':
+      return (await import('./commands/bench.js')).bench(command, context);
+    case 'help':
+      context.terminal.out(usage);
+      return exitCode.done;
+  }
+}

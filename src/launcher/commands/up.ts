@@ -1,0 +1,65 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { bringDown } from '../bring-down.js';
+import { bringUp } from '../bring-up.js';
+import type { Command, CommandContext } from '../cli.js';
+import { type DataFolder, prepareDataFolder, settleMode } from '../data-folder.js';
+import { withDataLock } from '../data-lock.js';
+import { obtainBootKit, runDemo } from '../demo.js';
+import { agentPart, serverPart } from '../installation.js';
+import { exitCode } from '../launcher-error.js';
+import { clusterFolderOf } from '../postgres/embedded.js';
+import { findPostmaster } from '../postgres/supervisor.js';
+import { findBackground } from '../process/background.js';
+import { ensureQemu } from '../qemu-packages.js';
+
+/** Starts what is missing, says where it is, and in the foreground stays until Ctrl-C. */
+export async function up(
+  command: Extract<Command, { name: 'up' }>,
+  { config, terminal }: CommandContext,
+): Promise<number> {
+  if (!command.simulate) await ensureQemu(config, terminal.note);
+  const folder = prepareDataFolder(command.data);
+  settleMode(folder, command.simulate);
+  const interrupted = command.detach ? undefined : interruption();
+  // Downloaded while the rest starts, and there before the agent: it asks a kernel whether KVM is more than a promise.
+  const kit = command.demo ? obtainBootKit(folder, config) : undefined;
+  kit?.catch(() => undefined);
+  const { client, server } = await withDataLock(folder, terminal.note, () =>
+    bringUp({
+      folder,
+      config,
+      port: command.port,
+      simulate: command.simulate,
+      note: terminal.note,
+      beforeAgent: kit,
+    }),
+  );
+  if (command.portGiven && command.port !== 0 && new URL(server.url).port !== String(command.port)) {
+    terminal.note(`the server runs already, on ${server.url}; "domus down" first to move it.`);
+  }
+  terminal.out(`ready: ${server.url} token: ${folder.adminTokenFile}`);
+  if (kit) {
+    const demo = await runDemo({ folder, client, kit: await kit });
+    terminal.out(`demo: domain ${demo.domainId} prompt after ${demo.seconds} s`);
+  }
+  if (!interrupted) return exitCode.done;
+  await Promise.race([interrupted, allEnded(folder, config.databaseUrl === undefined)]);
+  await withDataLock(folder, terminal.note, () => bringDown(folder));
+  return exitCode.done;
+}
+
+/** Settles at the first Ctrl-C, and also when the terminal goes away. A second one ends the command where it stands. */
+function interruption(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => resolve());
+  });
+}
+
+/** Somebody said `down` elsewhere: there is nothing left to wait for. One part that died alone is left to the next `up`. */
+async function allEnded(folder: DataFolder, ownPostgres: boolean): Promise<void> {
+  const alive = () =>
+    findBackground(serverPart(folder)) !== undefined ||
+    findBackground(agentPart(folder)) !== undefined ||
+    (ownPostgres && findPostmaster({ folder: clusterFolderOf(folder.path) }) !== undefined);
+  while (alive()) await delay(1_000);
+}

@@ -1,0 +1,12 @@
+import { promptsIn } from './demo.js';
+
+describe('the prompt of the demo', () => {
+  const boot = 'GUEST-READY kernel=6.1 cpus=1\r\n\r\n/ # ';
+
+  it('is seen once for each boot that reached it', () => {
+    expect(promptsIn('')).toBe(0);
+    expect(promptsIn('[    0.000000] Linux\r\nGUEST-READY kernel=6.1')).toBe(0);
+    expect(promptsIn(boot)).toBe(1);
+    expect(promptsIn(`${boot}ls\r\n/ # poweroff\r\n${boot}`)).toBe(2);
+  });
+});

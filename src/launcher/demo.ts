@@ -1,0 +1,144 @@
+import { copyFileSync, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { type BootKit, buildBootKit } from '../boot-kit/index.js';
+import type { LauncherConfig } from '../config/launcher.config.js';
+import { PackageUnavailable } from '../debian-package/index.js';
+import type { ApiClient, Operation } from './api-client.js';
+import { ensureDefaultPool } from './bring-up.js';
+import type { DataFolder } from './data-folder.js';
+import { failed, missing } from './launcher-error.js';
+import { until } from './process/process-table.js';
+
+export interface DemoRequest {
+  readonly folder: DataFolder;
+  readonly client: ApiClient;
+  readonly kit: BootKit;
+}
+
+interface Named {
+  readonly id: string;
+  readonly name: string;
+}
+
+interface Repository extends Named {
+  readonly poolId: string;
+}
+
+interface Domain extends Named {
+  readonly poolId: string;
+  readonly state: string;
+  readonly consoles: readonly { readonly id: string; readonly kind: string }[];
+}
+
+const mebibyte = 1024 * 1024;
+const promptDeadlineMs = 180_000;
+
+/** Kernel and root file system of the demo's guest: from the cache, or from Debian. */
+export async function obtainBootKit(folder: DataFolder, config: LauncherConfig): Promise<BootKit> {
+  try {
+    return await buildBootKit({ cacheDir: folder.cache, allowDownload: !config.noInstall });
+  } catch (error) {
+    if (error instanceof PackageUnavailable) throw missing(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * Finds or makes the domain `demo`, starts it unless it runs, and waits for the prompt on its serial console. All of
+ * it through the API, as anybody could do it.
+ */
+export async function runDemo(request: DemoRequest): Promise<{ domainId: string; seconds: string }> {
+  const { client } = request;
+  const pool = await ensureDefaultPool(client);
+  const domain = (await findDomain(client, pool.id)) ?? (await createDomain(request, pool.id));
+  if (domain.state === 'running') return { domainId: domain.id, seconds: '0' };
+  const log = serialLogOf(domain);
+  const before = promptsIn(await log.read(client));
+  const began = performance.now();
+  await start(client, domain);
+  const reached = await until(async () => promptsIn(await log.read(client)) > before, promptDeadlineMs, 100);
+  const seconds = (performance.now() - began) / 1_000;
+  if (!reached)
+    throw failed(`The domain demo (${domain.id}) shows no prompt after ${promptDeadlineMs / 1_000} s.`);
+  return { domainId: domain.id, seconds: seconds.toFixed(1) };
+}
+
+async function start(client: ApiClient, domain: Domain): Promise<void> {
+  switch (domain.state) {
+    case 'paused':
+      return void (await client.complete(`/v1/domains/${domain.id}/resume`));
+    case 'crashed':
+      await client.complete(`/v1/domains/${domain.id}/force-off`);
+  }
+  await client.complete(`/v1/domains/${domain.id}/start`);
+}
+
+/** Every boot of the guest says that it is ready and then shows a prompt; the log keeps those of earlier boots. */
+export function promptsIn(log: string): number {
+  const boots = log.split('GUEST-READY');
+  return boots.slice(1).filter((boot) => boot.includes('/ # ')).length;
+}
+
+function serialLogOf(domain: Domain): { read: (client: ApiClient) => Promise<string> } {
+  const serial = domain.consoles.find(({ kind }) => kind === 'serial');
+  if (!serial) throw failed(`The domain demo (${domain.id}) has no serial console to wait for.`);
+  const path = `/v1/consoles/${serial.id}/log?tail=10000`;
+  return {
+    read: (client) =>
+      client.text(path).catch((error: unknown) => {
+        // A domain that has never run has no log yet.
+        if (error instanceof Error && /\b(404|409)\b/.test(error.message)) return '';
+        throw error;
+      }),
+  };
+}
+
+async function findDomain(client: ApiClient, poolId: string): Promise<Domain | undefined> {
+  const found = await client.list<Domain>(`/v1/domains?filter=${encodeURIComponent('name = "demo"')}`);
+  return found.find((domain) => domain.poolId === poolId);
+}
+
+async function createDomain(request: DemoRequest, poolId: string): Promise<Domain> {
+  const { client, kit } = request;
+  const repositoryId = await ensureRepository(request, poolId);
+  const boot = {
+    kernel: { repositoryId, path: place(request, kit.kernelPath) },
+    initramfs: { repositoryId, path: place(request, kit.initramfsPath) },
+    commandLine: kit.commandLine,
+  };
+  const operation = await client.complete('/v1/domains', {
+    name: 'demo',
+    poolId,
+    vcpus: 1,
+    memoryBytes: 256 * mebibyte,
+    boot,
+    nics: [{}],
+    consoles: [{ kind: 'serial' }],
+  });
+  return client.get<Domain>(`/v1/domains/${operation.target.id}`);
+}
+
+async function ensureRepository({ client, folder }: DemoRequest, poolId: string): Promise<string> {
+  const found = await client.list<Repository>('/v1/storage-repositories');
+  const known = found.find((repository) => repository.name === 'local' && repository.poolId === poolId);
+  if (known) return known.id;
+  mkdirSync(folder.storage, { recursive: true, mode: 0o700 });
+  const operation: Operation = await client.complete('/v1/storage-repositories', {
+    name: 'local',
+    poolId,
+    kind: 'directory',
+    path: folder.storage,
+  });
+  return operation.target.id;
+}
+
+/** Puts a file of the kit into the repository, whole or not at all, and answers with its path there. */
+function place({ folder }: DemoRequest, file: string): string {
+  const path = join('boot', basename(file));
+  const target = join(folder.storage, path);
+  if (existsSync(target) && statSync(target).size === statSync(file).size) return path;
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+  copyFileSync(file, `${target}.${process.pid}`);
+  renameSync(`${target}.${process.pid}`, target);
+  return path;
+}

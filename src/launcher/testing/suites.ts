@@ -1,0 +1,24 @@
+/** A suite is a jest project of the same name. Add one here and in jest.config.mjs. */
+export interface Suite {
+  readonly name: string;
+  /** The whole suite; past it the suite is ended and has failed. */
+  readonly deadlineMinutes: number;
+  readonly workers: number;
+  /** Unpacked into the cache before it begins, never installed: installing would start a service. */
+  readonly unpacks: readonly (readonly string[])[];
+  /** Installed by apt as root: tools that start no service. */
+  readonly qemu: boolean;
+}
+
+export const suites: readonly Suite[] = [
+  { name: 'unit', deadlineMinutes: 8, workers: 2, unpacks: [], qemu: false },
+  {
+    name: 'integration',
+    deadlineMinutes: 15,
+    workers: 2,
+    unpacks: [['redis-server'], ['postgresql-15']],
+    qemu: false,
+  },
+  { name: 'e2e', deadlineMinutes: 15, workers: 1, unpacks: [['redis-server']], qemu: true },
+  { name: 'qemu', deadlineMinutes: 15, workers: 1, unpacks: [], qemu: true },
+];

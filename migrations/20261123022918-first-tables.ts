@@ -1,7 +1,7 @@
 import { type MigrationInterface, type QueryRunner } from 'typeorm';
 
-export class FirstTables20261123021950 implements MigrationInterface {
-  name = 'FirstTables20261123021950';
+export class FirstTables20261123022918 implements MigrationInterface {
+  name = 'FirstTables20261123022918';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(
@@ -60,17 +60,18 @@ export class FirstTables20261123021950 implements MigrationInterface {
     );
     await runner.query(`CREATE UNIQUE INDEX "ix_api_token_secret_hash" ON "api_token"  ("secret_hash") `);
     await runner.query(
-      `CREATE TABLE "console" ("id" uuid NOT NULL, "domain_id" uuid NOT NULL, "kind" text NOT NULL, CONSTRAINT "ck_console_kind" CHECK (kind in ('serial')), CONSTRAINT "pk_console" PRIMARY KEY ("id"))`,
+      `CREATE TABLE "console" ("id" uuid NOT NULL, "domain_id" uuid NOT NULL, "kind" text NOT NULL, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_console_kind" CHECK (kind in ('serial')), CONSTRAINT "pk_console" PRIMARY KEY ("id"))`,
     );
     await runner.query(
       `CREATE UNIQUE INDEX "ix_console_domain_id_kind" ON "console"  ("domain_id", "kind") `,
     );
     await runner.query(
-      `CREATE TABLE "console_session" ("id" uuid NOT NULL, "console_id" uuid NOT NULL, "mode" text NOT NULL, "actor" text NOT NULL, "token_hash" bytea NOT NULL, "expires_at" TIMESTAMP WITH TIME ZONE NOT NULL, "connected_at" TIMESTAMP WITH TIME ZONE, "ended_at" TIMESTAMP WITH TIME ZONE, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_console_session_mode" CHECK (mode in ('drive','watch')), CONSTRAINT "pk_console_session" PRIMARY KEY ("id"))`,
+      `CREATE TABLE "console_session" ("id" uuid NOT NULL, "console_id" uuid NOT NULL, "host_id" uuid NOT NULL, "generation" integer NOT NULL, "mode" text NOT NULL, "actor" text NOT NULL, "token_hash" bytea NOT NULL, "expires_at" TIMESTAMP WITH TIME ZONE NOT NULL, "connected_at" TIMESTAMP WITH TIME ZONE, "ended_at" TIMESTAMP WITH TIME ZONE, "close_code" integer, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_console_session_mode" CHECK (mode in ('drive','watch')), CONSTRAINT "pk_console_session" PRIMARY KEY ("id"))`,
     );
     await runner.query(
       `CREATE UNIQUE INDEX "ix_console_session_token_hash" ON "console_session"  ("token_hash") `,
     );
+    await runner.query(`CREATE INDEX "ix_console_session_expires_at" ON "console_session"  ("expires_at") `);
     await runner.query(
       `CREATE TABLE "domain" ("id" uuid NOT NULL, "pool_id" uuid NOT NULL, "host_id" uuid, "last_host_id" uuid, "name" text NOT NULL, "vcpus" integer NOT NULL, "memory_bytes" bigint NOT NULL, "boot" jsonb NOT NULL, "revision" integer NOT NULL DEFAULT '1', "state" text NOT NULL DEFAULT 'halted', "state_since" TIMESTAMP WITH TIME ZONE, "state_reason" text, "pid" integer, "observed_at" TIMESTAMP WITH TIME ZONE, "generation" integer NOT NULL DEFAULT '0', "simulated" boolean NOT NULL DEFAULT false, "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), "updated_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(), CONSTRAINT "ck_domain_state" CHECK (state in ('halted','running','paused','suspended','crashed','unknown')), CONSTRAINT "pk_domain" PRIMARY KEY ("id"))`,
     );
@@ -144,6 +145,9 @@ export class FirstTables20261123021950 implements MigrationInterface {
       `ALTER TABLE "console_session" ADD CONSTRAINT "fk_console_session_console_id" FOREIGN KEY ("console_id") REFERENCES "console"("id") ON DELETE CASCADE ON UPDATE NO ACTION`,
     );
     await runner.query(
+      `ALTER TABLE "console_session" ADD CONSTRAINT "fk_console_session_host_id" FOREIGN KEY ("host_id") REFERENCES "host"("id") ON DELETE CASCADE ON UPDATE NO ACTION`,
+    );
+    await runner.query(
       `ALTER TABLE "domain" ADD CONSTRAINT "fk_domain_pool_id" FOREIGN KEY ("pool_id") REFERENCES "pool"("id") ON DELETE RESTRICT ON UPDATE NO ACTION`,
     );
     await runner.query(
@@ -215,6 +219,7 @@ export class FirstTables20261123021950 implements MigrationInterface {
     await runner.query(`ALTER TABLE "domain" DROP CONSTRAINT "fk_domain_last_host_id"`);
     await runner.query(`ALTER TABLE "domain" DROP CONSTRAINT "fk_domain_host_id"`);
     await runner.query(`ALTER TABLE "domain" DROP CONSTRAINT "fk_domain_pool_id"`);
+    await runner.query(`ALTER TABLE "console_session" DROP CONSTRAINT "fk_console_session_host_id"`);
     await runner.query(`ALTER TABLE "console_session" DROP CONSTRAINT "fk_console_session_console_id"`);
     await runner.query(`ALTER TABLE "console" DROP CONSTRAINT "fk_console_domain_id"`);
     await runner.query(`ALTER TABLE "enrolment_token" DROP CONSTRAINT "fk_enrolment_token_pool_id"`);
@@ -249,6 +254,7 @@ export class FirstTables20261123021950 implements MigrationInterface {
     await runner.query(`DROP INDEX "public"."ix_domain_host_id"`);
     await runner.query(`DROP INDEX "public"."ix_domain_created_at_id"`);
     await runner.query(`DROP TABLE "domain"`);
+    await runner.query(`DROP INDEX "public"."ix_console_session_expires_at"`);
     await runner.query(`DROP INDEX "public"."ix_console_session_token_hash"`);
     await runner.query(`DROP TABLE "console_session"`);
     await runner.query(`DROP INDEX "public"."ix_console_domain_id_kind"`);

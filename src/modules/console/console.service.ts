@@ -1,0 +1,86 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { domainBadState, hostDomainNotFound, readConsoleLog } from '../../agent-contract/index.js';
+import { HostLink } from '../../host-link/host-link.js';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { hostUnreachable } from '../../kernel/errors/problems.js';
+import { type Caller } from '../../kernel/operations/caller.js';
+import { newId } from '../../kernel/schema/values.js';
+import { consoleNotFound } from './console.errors.js';
+import { type ConsolePlace, findConsole, insertSession } from './console.rows.js';
+import { type ConsoleMode, consoleProtocol, type ConsoleSession } from './console.schema.js';
+import { hashOf, newSessionToken } from './session-token.js';
+
+/** In these a guest is there to talk to; a paused one listens once it is resumed. */
+const talkative = ['running', 'paused'];
+
+@Injectable()
+export class ConsoleService {
+  constructor(
+    private readonly source: DataSource,
+    private readonly links: HostLink,
+  ) {}
+
+  /** The last lines of the console's log. Empty for a domain that never ran, or whose host has forgotten it. */
+  async log(consoleId: string, tail: number): Promise<string> {
+    const place = await this.find(consoleId);
+    const hostId = place.hostId ?? place.lastHostId;
+    if (hostId === null) return '';
+    try {
+      const { text } = await this.links.call(hostId, readConsoleLog, {
+        domainId: place.domainId,
+        consoleId,
+        tail,
+      });
+      return text;
+    } catch (error) {
+      if (place.hostId === null && isProblem(error, hostDomainNotFound)) return '';
+      throw error;
+    }
+  }
+
+  /** Gives a right to connect once. `urlOf` makes the address under which this caller reaches the server. */
+  async createSession(
+    consoleId: string,
+    mode: ConsoleMode,
+    caller: Caller,
+    urlOf: (path: string) => string,
+  ): Promise<ConsoleSession> {
+    const place = livingPlace(await this.find(consoleId));
+    const id = newId();
+    const token = newSessionToken();
+    const expiresAt = await this.source.transaction((tx) =>
+      insertSession(tx, { id, console: place, mode, actor: caller.actor, tokenHash: hashOf(token) }),
+    );
+    return { id, url: urlOf(sessionPath(consoleId, id)), token, protocols: [consoleProtocol], expiresAt };
+  }
+
+  private async find(id: string): Promise<ConsolePlace> {
+    const place = await findConsole(this.source.manager, id);
+    if (!place) throw consoleNotFound(`There is no console ${id}.`);
+    return place;
+  }
+}
+
+/** Where a client connects. */
+export const sessionPath = (consoleId: string, sessionId: string): string =>
+  `/v1/consoles/${consoleId}/sessions/${sessionId}`;
+
+function livingPlace(place: ConsolePlace): ConsolePlace & { hostId: string } {
+  const { hostId, state, domainName, domainId } = place;
+  if (state === 'unknown') throw hostUnreachable(`The host of ${domainName} does not answer.`);
+  if (hostId === null || !talkative.includes(state)) {
+    throw domainBadState(`${domainName} is ${state}; a console session needs ${talkative.join(' or ')}.`, {
+      blockers: [
+        {
+          code: domainBadState.code,
+          detail: `The domain is ${state}.`,
+          object: { type: 'domain', id: domainId },
+          operationId: null,
+          clearedBy: 'The domain is started.',
+        },
+      ],
+    });
+  }
+  return { ...place, hostId };
+}

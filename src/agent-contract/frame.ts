@@ -80,6 +80,7 @@ export const frameToAgent = z.union([requestFrame, cancelFrame]);
 export const frameToServer = z.union([errorFrame, stateNotification, helloFrame, resultFrame]);
 
 export type RequestFrame = z.output<typeof requestFrame>;
+export type ErrorFrame = z.output<typeof errorFrame>;
 export type FrameToAgent = z.output<typeof frameToAgent>;
 export type FrameToServer = z.output<typeof frameToServer>;
 export type Hello = z.output<typeof helloFrame>['params'];

@@ -1,0 +1,187 @@
+import { type Duplex } from 'node:stream';
+import { type DataSource } from 'typeorm';
+import { createWebSocketStream, WebSocket } from 'ws';
+import {
+  type AgentCall,
+  type CallInput,
+  type CallOutput,
+  consoleProtocol,
+  consoleStreamPath,
+} from '../agent-contract/index.js';
+import { problem, ProblemError } from '../kernel/errors/problem.js';
+import { callTimedOut, hostUnreachable } from '../kernel/errors/problems.js';
+import { type Logger } from '../kernel/logging/logger.js';
+import { AgentConnection, type Target, towards } from './agent-connection.js';
+import { insideNetworks, readAddress } from './agent-networks.js';
+import { type CertificateAuthorities, type ServerIdentity } from './certificate-authorities.js';
+import { type CallOptions, HostLink } from './host-link.js';
+
+interface Slot {
+  connection: AgentConnection | null;
+  dialling: Promise<AgentConnection> | null;
+}
+
+const MAX_CONSOLE_MESSAGE_BYTES = 1024 * 1024;
+const MAX_PROBLEM_BYTES = 64 * 1024;
+
+/** Keeps one control connection per host that somebody asked for, and makes it again when it is gone and asked for again. */
+export class HostConnections extends HostLink {
+  private readonly slots = new Map<string, Slot>();
+  private ended = false;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly authorities: CertificateAuthorities,
+    private readonly log: Logger,
+  ) {
+    super();
+  }
+
+  async call<C extends AgentCall>(
+    hostId: string,
+    call: C,
+    input: CallInput<C>,
+    options: CallOptions = {},
+  ): Promise<CallOutput<C>> {
+    if (call.effect === 'write' && !options.fence)
+      throw new Error(`${call.name} changes something and needs a fence.`);
+    const deadlineMs = Math.min(options.deadlineMs ?? call.deadlineMs, call.deadlineMs);
+    const started = performance.now();
+    const connection = await within(deadlineMs, options.signal, call.name, this.connection(hostId));
+    const left = deadlineMs - (performance.now() - started);
+    if (left < 1) throw callTimedOut(`${call.name} was not answered within ${deadlineMs} ms.`);
+    const result = await connection.call(call.name, input, {
+      fence: options.fence ?? null,
+      deadlineMs: Math.floor(left),
+      signal: options.signal,
+    });
+    return readOutput(call, result);
+  }
+
+  async openConsole(
+    hostId: string,
+    domainId: string,
+    consoleId: string,
+    mode: 'drive' | 'watch',
+  ): Promise<Duplex> {
+    const { target, identity } = await this.find(hostId);
+    const path = consoleStreamPath(domainId, consoleId, mode);
+    return new Promise((resolve, reject) => {
+      const socket = new WebSocket(`wss://${target.address}${path}`, consoleProtocol, {
+        ...towards(target, identity, MAX_CONSOLE_MESSAGE_BYTES),
+      });
+      const fail = (cause: unknown) =>
+        reject(hostUnreachable(`The agent of host ${hostId} cannot be reached.`, { cause }));
+      socket.once('error', fail);
+      socket.once('open', () => {
+        socket.off('error', fail);
+        resolve(createWebSocketStream(socket));
+      });
+      socket.once('unexpected-response', (_request, response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (part: string) => {
+          text += part;
+          if (text.length > MAX_PROBLEM_BYTES) response.destroy();
+        });
+        response.on('close', () => {
+          socket.terminate();
+          try {
+            reject(ProblemError.fromProblem(problem.parse(JSON.parse(text))));
+          } catch (cause) {
+            fail(cause);
+          }
+        });
+      });
+    });
+  }
+
+  dial(hostId: string): void {
+    this.connection(hostId).catch((error: unknown) => this.log.debug({ err: error, hostId }, 'dial failed'));
+  }
+
+  /** The open connection, or a new one; callers that come while it is dialled share the attempt. */
+  connection(hostId: string): Promise<AgentConnection> {
+    const slot: Slot = this.slots.get(hostId) ?? { connection: null, dialling: null };
+    this.slots.set(hostId, slot);
+    if (slot.connection?.open) return Promise.resolve(slot.connection);
+    slot.dialling ??= this.open(hostId, slot).finally(() => (slot.dialling = null));
+    return slot.dialling;
+  }
+
+  /** Cuts a connection that should not go on: the host has another epoch or address, or says nothing any more. */
+  disconnect(hostId: string): void {
+    this.slots.get(hostId)?.connection?.terminate();
+  }
+
+  close(): void {
+    this.ended = true;
+    for (const { connection } of this.slots.values()) connection?.terminate();
+  }
+
+  private async open(hostId: string, slot: Slot): Promise<AgentConnection> {
+    const { target, identity } = await this.find(hostId);
+    const connection = await AgentConnection.open(target, identity, this.log);
+    if (this.ended) {
+      connection.terminate();
+      throw hostUnreachable('The host link is closed.');
+    }
+    slot.connection = connection;
+    void connection.closed.then(() => {
+      if (slot.connection === connection) slot.connection = null;
+    });
+    return connection;
+  }
+
+  private async find(hostId: string): Promise<{ target: Target; identity: ServerIdentity }> {
+    if (this.ended) throw hostUnreachable('The host link is closed.');
+    const [row] = await this.dataSource.query<
+      { pool_id: string; epoch: number; address: string; agent_networks: string[] }[]
+    >(
+      `select host.pool_id, host.epoch, host.address, pool.agent_networks
+       from host join pool on pool.id = host.pool_id where host.id = $1`,
+      [hostId],
+    );
+    if (!row) throw hostUnreachable(`There is no host ${hostId}.`);
+    const address = readAddress(row.address);
+    if (!address || !insideNetworks(address.host, row.agent_networks))
+      throw hostUnreachable(`The pool does not allow dialling ${row.address}.`);
+    const identity = await this.authorities.serverIdentity(row.pool_id);
+    if (!identity) throw new Error('A pool has hosts and no certificate authority.');
+    return { target: { hostId, epoch: row.epoch, address: row.address }, identity };
+  }
+}
+
+function readOutput<C extends AgentCall>(call: C, result: unknown): CallOutput<C> {
+  const parsed = call.output.safeParse(result);
+  if (!parsed.success)
+    throw new Error(`The agent's answer to ${call.name} is not what the contract says.`, {
+      cause: parsed.error,
+    });
+  return parsed.data as CallOutput<C>;
+}
+
+async function within<T>(
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+  name: string,
+  work: Promise<T>,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  let abort: (() => void) | undefined;
+  const over = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(callTimedOut(`${name} was not answered within ${milliseconds} ms.`)),
+      milliseconds,
+    );
+    abort = () => reject(signal?.reason as Error);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, over]);
+  } finally {
+    clearTimeout(timer);
+    if (abort) signal?.removeEventListener('abort', abort);
+  }
+}

@@ -56,6 +56,7 @@ export class Journal {
     const before = this.remembered.get(entry.key);
     const begin: BeginEntry = { kind: 'begin', at: this.now(), ...entry };
     this.remembered.set(entry.key, { begin, outcome: null });
+    this.fencing.note(begin, begin.at);
     try {
       await this.file.append(formatEntry(begin), true);
     } catch (cause) {

@@ -29,7 +29,7 @@ for tty in ttyS0 ttyAMA0 hvc0; do
   # A line that no hardware stands behind opens, but refuses to be set.
   if stty -F /dev/$tty >/dev/null 2>&1; then
     exec </dev/$tty >/dev/$tty 2>&1
-    stty cols 80 rows 24 # a shell that does not know the width asks the terminal for it, in the middle of the prompt
+    stty cols 80 rows 24 # a serial line does not tell its size
     break
   fi
 done

@@ -1,0 +1,36 @@
+import { servesSerialConsoles } from '../driver.js';
+import { exerciseConsole } from './console.js';
+import { exerciseFencing } from './fencing.js';
+import { type DriverHarness, type ExamOptions } from './harness.js';
+import { exerciseLifecycle } from './lifecycle.js';
+import { exerciseRecovery } from './recovery.js';
+
+/** The one exam of all hypervisor drivers. A bug of a driver first becomes a question here. */
+export function exerciseDriver(
+  name: string,
+  makeHarness: () => Promise<DriverHarness>,
+  options: ExamOptions,
+): void {
+  describe(`the ${name} driver`, () => {
+    let harness: DriverHarness;
+    beforeEach(async () => {
+      harness = await makeHarness();
+    });
+    afterEach(() => harness.dispose());
+    const given = () => harness;
+
+    it('announces what it does, and nothing else', async () => {
+      const { hypervisor, capabilities } = await harness.driver.fingerprint();
+      expect(hypervisor.kind).toBe(harness.driver.kind);
+      expect(hypervisor.version).toMatch(/^\d+\.\d+/);
+      const names = capabilities.map((one) => one.name);
+      expect(names).toEqual([...new Set(names)].sort());
+      expect(names.includes('console.serial')).toBe(servesSerialConsoles(harness.driver));
+    });
+
+    exerciseLifecycle(given, options);
+    exerciseFencing(given);
+    exerciseRecovery(given, options);
+    exerciseConsole(given, options);
+  });
+}

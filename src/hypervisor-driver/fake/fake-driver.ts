@@ -1,0 +1,216 @@
+import { type Duplex } from 'node:stream';
+import {
+  type Capability,
+  type ObservedDomain,
+  domainBadState,
+  domainStartFailed,
+  hostDomainNotFound,
+} from '../../agent-contract/index.js';
+import { callFenced } from '../../kernel/errors/problems.js';
+import {
+  type DomainListener,
+  type Fingerprint,
+  type HypervisorDriver,
+  type RunnableDomain,
+  type ServesSerialConsoles,
+} from '../driver.js';
+import { Announcer } from '../shared/announcer.js';
+import { type FakeGuest, FakeHypervisor, isLive } from './fake-hypervisor.js';
+import { Faults } from './faults.js';
+
+export interface FakeDriverOptions {
+  /** The host that is driven. Default: a new one that lives in `stateFile`, or in memory alone. */
+  readonly hypervisor?: FakeHypervisor;
+  /** Guests are kept here and outlive the process. One file per simulated host. */
+  readonly stateFile?: string;
+  readonly faults?: Faults;
+  readonly now?: () => Date;
+}
+
+export type FakeDriver = HypervisorDriver &
+  ServesSerialConsoles & { readonly hypervisor: FakeHypervisor; readonly faults: Faults };
+
+/** A driver without a hypervisor: guests are rows in memory that keep every promise of the interface. Any number per process. */
+export function createFakeDriver(options: FakeDriverOptions = {}): FakeDriver {
+  const hypervisor = options.hypervisor ?? new FakeHypervisor(options.stateFile ?? null, options.now);
+  return new Fake(hypervisor, options.faults ?? new Faults());
+}
+
+class Fake implements FakeDriver {
+  readonly kind = 'fake';
+  private readonly announcer: Announcer;
+  private unwatch: (() => void) | null = null;
+  /** Starts under way, so that a force-off can overtake them and a double is the same. */
+  private readonly starting = new Map<
+    string,
+    { generation: number; overtaken: boolean; result: Promise<ObservedDomain> }
+  >();
+
+  constructor(
+    readonly hypervisor: FakeHypervisor,
+    readonly faults: Faults,
+  ) {
+    this.announcer = new Announcer(hypervisor.now);
+  }
+
+  fingerprint(): Promise<Fingerprint> {
+    return this.faults.around('fingerprint', undefined, async () => ({
+      hypervisor: { kind: 'fake', version: '1.0.0', accelerator: null },
+      capabilities: [
+        'boot.bios',
+        'boot.direct',
+        'console.serial',
+        'disk.qcow2',
+        'disk.raw',
+        'domain.pause',
+        'domain.shutdown',
+        'network.user',
+      ].map((name): Capability => ({ name, support: 'supported' })),
+    }));
+  }
+
+  recover(): Promise<ObservedDomain[]> {
+    return this.faults.around('recover', undefined, async () => {
+      this.unwatch = this.hypervisor.watch((domainId) => void this.see(domainId));
+      return this.list();
+    });
+  }
+
+  async list(): Promise<ObservedDomain[]> {
+    return this.hypervisor
+      .ids()
+      .map((id) => this.see(id))
+      .filter((one) => one !== null);
+  }
+
+  inspect(domainId: string): Promise<ObservedDomain | null> {
+    return this.faults.around('inspect', domainId, async () => this.see(domainId));
+  }
+
+  start(domain: RunnableDomain): Promise<ObservedDomain> {
+    const under = this.starting.get(domain.id);
+    if (under?.generation === domain.generation) return under.result;
+    if (under) return Promise.reject(domainBadState(`Domain ${domain.id} is being started.`));
+    const mark = { generation: domain.generation, overtaken: false };
+    const result = this.faults
+      .around(
+        'start',
+        domain.id,
+        () => this.startOnce(domain, mark),
+        (reason) => void this.hypervisor.end(domain.id, 'crashed', reason),
+      )
+      .finally(() => this.starting.delete(domain.id));
+    this.starting.set(domain.id, Object.assign(mark, { result }));
+    return result;
+  }
+
+  askShutdown(domainId: string): Promise<void> {
+    return this.faults.around('askShutdown', domainId, async () => {
+      const guest = this.known(domainId);
+      if (guest.state !== 'running') throw domainBadState(`Domain ${domainId} is ${guest.state}.`);
+      await this.hypervisor.pressPowerButton(domainId);
+    });
+  }
+
+  forceOff(domainId: string): Promise<void> {
+    const under = this.starting.get(domainId);
+    if (under) under.overtaken = true;
+    return this.faults.around('forceOff', domainId, () => this.hypervisor.end(domainId, 'halted'));
+  }
+
+  pause(domainId: string): Promise<ObservedDomain> {
+    return this.faults.around('pause', domainId, () => this.turn(domainId, 'paused'));
+  }
+
+  resume(domainId: string): Promise<ObservedDomain> {
+    return this.faults.around('resume', domainId, () => this.turn(domainId, 'running'));
+  }
+
+  forget(domainId: string): Promise<void> {
+    return this.faults.around('forget', domainId, async () => {
+      const guest = this.hypervisor.get(domainId);
+      if (guest && isLive(guest)) throw domainBadState(`Domain ${domainId} still runs.`);
+      await this.hypervisor.forget(domainId);
+      this.announcer.drop(domainId);
+    });
+  }
+
+  onChange(listener: DomainListener): () => void {
+    return this.announcer.onChange(listener);
+  }
+
+  async close(): Promise<void> {
+    this.unwatch?.();
+    this.announcer.silence();
+    this.faults.release();
+  }
+
+  async consoleLog(domainId: string, consoleId: string, tail: number): Promise<string> {
+    const guest = this.withConsole(domainId, consoleId);
+    const text = guest.logs[consoleId] ?? '';
+    const lines = text.split('\n');
+    const whole = lines.at(-1) === '' ? lines.length - 1 : lines.length;
+    return lines.slice(Math.max(0, whole - tail)).join('\n');
+  }
+
+  openConsole(domainId: string, consoleId: string): Promise<Duplex> {
+    return this.faults.around('openConsole', domainId, async () => {
+      const guest = this.withConsole(domainId, consoleId);
+      if (!isLive(guest)) throw domainBadState(`Domain ${domainId} does not run.`);
+      return this.hypervisor.lineOf(domainId, consoleId).open();
+    });
+  }
+
+  private async startOnce(domain: RunnableDomain, mark: { overtaken: boolean }): Promise<ObservedDomain> {
+    const before = this.hypervisor.get(domain.id);
+    if (mark.overtaken) throw domainStartFailed('The domain was forced off while it was being started.');
+    if (before) {
+      const { generation } = before.domain;
+      if (domain.generation < generation) {
+        throw callFenced(`Domain ${domain.id} is at generation ${generation} on this host.`);
+      }
+      // The same start once more: what became of it is the answer.
+      if (domain.generation === generation) return this.word(domain.id);
+      if (isLive(before)) throw domainBadState(`Domain ${domain.id} runs here at generation ${generation}.`);
+    }
+    await this.hypervisor.run(domain);
+    return this.word(domain.id);
+  }
+
+  private async turn(domainId: string, state: 'running' | 'paused'): Promise<ObservedDomain> {
+    const guest = this.known(domainId);
+    if (!isLive(guest)) throw domainBadState(`Domain ${domainId} is ${guest.state}.`);
+    await this.hypervisor.turn(domainId, state);
+    return this.word(domainId);
+  }
+
+  private known(domainId: string): FakeGuest {
+    const guest = this.hypervisor.get(domainId);
+    if (!guest) throw hostDomainNotFound(`This host knows no domain ${domainId}.`);
+    return guest;
+  }
+
+  private withConsole(domainId: string, consoleId: string): FakeGuest {
+    const guest = this.known(domainId);
+    if (!guest.domain.consoles.some(({ id }) => id === consoleId)) {
+      throw hostDomainNotFound(`Domain ${domainId} has no console ${consoleId}.`);
+    }
+    return guest;
+  }
+
+  private word(domainId: string): ObservedDomain {
+    const word = this.see(domainId);
+    if (!word) throw new Error(`The fake host lost domain ${domainId}.`);
+    return word;
+  }
+
+  private see(domainId: string): ObservedDomain | null {
+    const guest = this.hypervisor.get(domainId);
+    if (!guest) return null;
+    const { state, reason, since } = guest;
+    return this.announcer.see(
+      { id: domainId, generation: guest.domain.generation, state, pid: null, reason },
+      since,
+    );
+  }
+}

@@ -25,9 +25,11 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts && mount -t devpts pts /dev/pts
+line=console
 for tty in ttyS0 ttyAMA0 hvc0; do
   # A line that no hardware stands behind opens, but refuses to be set.
   if stty -F /dev/$tty >/dev/null 2>&1; then
+    line=$tty
     exec </dev/$tty >/dev/$tty 2>&1
     stty cols 80 rows 24 # a serial line does not tell its size
     break
@@ -46,8 +48,15 @@ echo "GUEST-READY kernel=$(uname -r) cpus=$(nproc) uptime=$up"
 if grep -qw ticker /proc/cmdline; then
   (i=0; while :; do i=$((i + 1)); echo "tick $i"; sleep 1; done) &
 fi
-# The shell comes back when it is left: process 1 must never end.
-while :; do setsid -c sh; done
+# busybox's own poweroff, halt and reboot tell process 1 by these signals. The shell runs beside us, for a trap has to
+# wait for what runs in front; it comes back when it is left, since process 1 must never end.
+trap '/sbin/poweroff' USR2
+trap '/sbin/halt' USR1
+trap '/sbin/reboot' TERM
+while :; do
+  setsid -c sh </dev/$line >/dev/$line 2>&1 &
+  wait $!
+done
 `;
 
 const UDHCPC = `#!/bin/sh
@@ -65,7 +74,7 @@ const script = (path: string, text: string): ArchiveEntry => ({
   mode: 0o755,
   data: Buffer.from(text),
 });
-/** Process 1 is a script and hears no signals, so ending the machine goes straight to the kernel. */
+/** Process 1 is a script that ends nothing in order, so ending the machine goes straight to the kernel. */
 const ending = (verb: string): ArchiveEntry =>
   script(`sbin/${verb}`, `#!/bin/sh\necho GUEST-${verb.toUpperCase()}\nsync\nexec /bin/busybox ${verb} -f\n`);
 

@@ -15,8 +15,8 @@ export function exerciseDriver(
     let harness: DriverHarness;
     beforeEach(async () => {
       harness = await makeHarness();
-    });
-    afterEach(() => harness.dispose());
+    }, options.bootMs);
+    afterEach(() => harness.dispose(), options.bootMs);
     const given = () => harness;
 
     it('announces what it does, and nothing else', async () => {

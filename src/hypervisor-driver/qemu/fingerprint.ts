@@ -34,8 +34,8 @@ export async function qemuFingerprint({ binary, machine }: QemuSettings): Promis
   return {
     hypervisor: { kind: 'qemu', version: await qemuVersion(binary), accelerator: machine.accelerator },
     capabilities: [
-      'boot.direct',
       ...(machine.architecture === 'x86_64' ? ['boot.bios'] : []),
+      'boot.direct',
       'console.serial',
       'disk.qcow2',
       'disk.raw',

@@ -291,18 +291,19 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
     known.lines.clear();
     known.ending = (async () => {
       const word = end ?? { state: 'crashed', reason: endedUnseen(await known.folder.readQemuLog()) };
-      await this.writeEnd(known, word);
+      const at = await this.writeEnd(known, word);
       await Promise.all(socketsOf(known.record).map((path) => rm(path, { force: true })));
-      this.announce(known, word.state, word.reason);
+      this.announce(known, word.state, word.reason, at);
     })().catch((error: unknown) => {
       this.settings.onFault(error, known.record.domain.id);
       this.announce(known, end?.state ?? 'crashed', end?.reason ?? null);
     });
   }
 
-  private async writeEnd({ folder, record }: Known, end: GuestEnd): Promise<void> {
+  private async writeEnd({ folder, record }: Known, end: GuestEnd): Promise<string> {
     const at = this.settings.now().toISOString();
     await folder.writeOutcome({ generation: record.domain.generation, ...end, at });
+    return at;
   }
 
   private async askNow(known: Known, guest: LiveGuest): Promise<void> {

@@ -51,6 +51,8 @@ interface ProblemDetails {
   retryAfterSeconds?: number;
   /** Logged where the problem is answered; never sent. */
   cause?: unknown;
+  /** Set only where it is certain that nothing has happened: the call never left. Never sent. */
+  hadNoEffect?: boolean;
 }
 
 /** An expected refusal. Anything thrown that is not one of these is a bug or a lost dependency, and is answered as `internal.error`. */
@@ -58,6 +60,7 @@ export class ProblemError extends Error {
   readonly blockers: Blocker[];
   readonly errors: FieldError[];
   readonly retryAfterSeconds: number | undefined;
+  readonly hadNoEffect: boolean;
 
   constructor(
     readonly definition: ProblemDefinition,
@@ -69,6 +72,7 @@ export class ProblemError extends Error {
     this.blockers = details.blockers ?? [];
     this.errors = details.errors ?? [];
     this.retryAfterSeconds = details.retryAfterSeconds;
+    this.hadNoEffect = details.hadNoEffect ?? false;
   }
 
   get code(): string {

@@ -37,6 +37,12 @@ export const databaseUnavailable = defineProblem({
   title: 'The database does not answer',
   retry: 'later',
 });
+export const operationTimedOut = defineProblem({
+  code: 'operation.timed_out',
+  status: 504,
+  title: 'The operation did not end within its time',
+  retry: 'later',
+});
 export const internalError = defineProblem({
   code: 'internal.error',
   status: 500,

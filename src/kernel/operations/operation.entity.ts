@@ -17,7 +17,8 @@ import {
 )
 @Index(['targetType', 'targetId', 'createdAt'])
 @Index(['parentId'])
-@Index('ix_operation_live', ['state', 'leaseUntil'], { where: `ended_at is null` })
+@Index(['createdAt', 'id'])
+@Index('ix_operation_live', ['state'], { where: `ended_at is null` })
 export class OperationEntity {
   @IdColumn() id!: string;
   /** `<noun>.<verb>`: the name of the definition that runs it. */

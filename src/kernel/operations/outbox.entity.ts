@@ -1,14 +1,16 @@
 import { Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
 import { IntColumn, NowColumn, RefColumn, TextColumn, TimeColumn } from '../database/columns.js';
 
-/** What must reach the queue: written in the transaction that decided it, published by any replica, then dropped. */
+/** What must reach the queue: written in the transaction that decided it, published by any replica, dropped by the claim. */
 @Entity('outbox')
 @Index('ix_outbox_unpublished', ['id'], { where: 'published_at is null' })
+@Index(['operationId'])
 export class OutboxEntity {
+  /** Makes the job id new each time: BullMQ ignores an id that it has seen. */
   @PrimaryGeneratedColumn('identity', { type: 'bigint' }) id!: string;
   @TextColumn() topic!: string;
   @RefColumn() operationId!: string;
-  /** Makes the job id new each time: BullMQ ignores an id that it has seen. */
+  /** How often the operation has been published in vain, this one included: each next one waits longer. */
   @IntColumn() publication!: number;
   @NowColumn() createdAt!: Date;
   @TimeColumn({ nullable: true }) publishedAt!: Date | null;

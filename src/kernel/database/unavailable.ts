@@ -1,0 +1,34 @@
+/** SQLSTATEs of a server that is going, gone or full: class 08, 57P01–57P03 (shutting down, crashed, starting), 53300. */
+const STATES = /^(08\w{3}|57P0[1235]|53300)$/;
+const SYSTEM = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+]);
+/** What `pg` says without a code. */
+const MESSAGES =
+  /Connection terminated|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout/;
+
+/**
+ * Was it the database that did not answer, rather than a statement that was wrong? Then nothing is known of what was
+ * under way: a statement outside a transaction, and a COMMIT, may have taken effect.
+ */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, syscall, driverError } = error as Error & {
+    code?: unknown;
+    syscall?: unknown;
+    driverError?: unknown;
+  };
+  if (typeof code === 'string') {
+    if (STATES.test(code) || SYSTEM.has(code)) return true;
+    if (code === 'ENOENT' && syscall === 'connect') return true;
+  }
+  if (MESSAGES.test(error.message)) return true;
+  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable);
+  return driverError !== undefined && driverError !== error && isDatabaseUnavailable(driverError);
+}

@@ -1,0 +1,97 @@
+import { type DataSource } from 'typeorm';
+import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
+import { inTransaction } from '../database/transaction.js';
+import { type Problem } from '../errors/problem.js';
+import { markAppended } from '../events/append-event.js';
+import { type LockedObject } from './lock-table.js';
+import { type RegisteredOperation } from './registry.js';
+
+/** The one who ends it: the newest attempt, or somebody's word on an operation that needs attention. */
+export type EndedBy = { readonly attempt: number } | { readonly word: true };
+
+export interface Outcome {
+  readonly state: 'succeeded' | 'failed' | 'cancelled';
+  readonly result?: unknown;
+  readonly error?: Problem;
+}
+
+const end: Statement = {
+  name: 'operation_end',
+  text: `update operation set state = $3, ended_at = now(), result = $4, error = $5, lease_owner = null, lease_until = null,
+      progress = case when $3 = 'succeeded' then 100 else progress end
+    where id = $1 and ended_at is null and case when $2::int is null then state = 'needs_attention' else attempt = $2 end
+    returning pool_id`,
+};
+
+const tidy: Statement = {
+  name: 'operation_end_tidy',
+  text: `with freed as (
+      delete from object_lock where operation_id = $1 returning object_type, object_id
+    ), unpublished as (
+      delete from outbox where operation_id = $1
+    ), told as (
+      insert into event (type, object_type, object_id, pool_id, operation_id, changes)
+      values ('operation.ended', 'operation', $1, $2, $1, $3)
+    )
+    select object_type as type, object_id as id from freed`,
+};
+
+/**
+ * The ending transaction: outcome, what the definition gives back, locks, event. Answers with the objects that are free
+ * now, or nothing when somebody else was first.
+ */
+export async function endOperation(
+  dataSource: DataSource,
+  definition: RegisteredOperation,
+  operation: { readonly id: string; readonly plan: unknown },
+  by: EndedBy,
+  outcome: Outcome,
+): Promise<LockedObject[] | undefined> {
+  return inTransaction(dataSource, async (tx) => {
+    const client = await clientOf(tx);
+    const [ended] = await rowsFrom<{ pool_id: string | null }>(client, end, [
+      operation.id,
+      'attempt' in by ? by.attempt : null,
+      outcome.state,
+      outcome.result === undefined ? null : JSON.stringify(outcome.result),
+      outcome.error === undefined ? null : JSON.stringify(outcome.error),
+    ]);
+    if (!ended) return undefined;
+    if (operation.plan !== undefined) {
+      await definition.settle(tx, operation.plan, { operationId: operation.id, outcome: outcome.state });
+    }
+    const changes = { state: outcome.state, error: outcome.error ?? null };
+    markAppended(tx);
+    return rowsFrom<{ type: string; id: string }>(client, tidy, [
+      operation.id,
+      ended.pool_id,
+      JSON.stringify(changes),
+    ]);
+  });
+}
+
+const hold: Statement = {
+  name: 'operation_needs_attention',
+  text: `with held as (
+      update operation set state = 'needs_attention', error = $3, lease_owner = null, lease_until = null
+      where id = $1 and attempt = $2 and ended_at is null returning id, pool_id
+    ), told as (
+      insert into event (type, object_type, object_id, pool_id, operation_id, changes)
+      select 'operation.updated', 'operation', id, pool_id, id,
+        jsonb_build_object('state', 'needs_attention', 'error', $3::jsonb) from held
+    )
+    select id from held`,
+};
+
+/** Nobody can say what came of it: it keeps its locks and all it took, until somebody has looked. */
+export async function holdForAttention(
+  dataSource: DataSource,
+  operationId: string,
+  attempt: number,
+  error: Problem,
+): Promise<void> {
+  await inTransaction(dataSource, async (tx) => {
+    await rowsFrom(await clientOf(tx), hold, [operationId, attempt, JSON.stringify(error)]);
+    markAppended(tx);
+  });
+}

@@ -1,0 +1,200 @@
+import { type DataSource } from 'typeorm';
+import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
+import { inTransaction } from '../database/transaction.js';
+import { isDatabaseUnavailable } from '../database/unavailable.js';
+import { markAppended } from '../events/append-event.js';
+import { acceptOperation } from './acceptance.js';
+import { type Caller } from './caller.js';
+import { giveBackAll } from './claim.js';
+import { type OperationDefinition } from './define-operation.js';
+import { endOperation, type Outcome } from './ending.js';
+import {
+  defaultTiming,
+  type EngineTiming,
+  type OperationEnded,
+  type OperationEngineOptions,
+} from './engine-options.js';
+import { LeaseKeeper } from './lease.js';
+import { grantIfItsTurn, type LockedObject, waitingFor } from './lock-table.js';
+import { type OperationView } from './operation-view.js';
+import { Presence } from './presence.js';
+import { OperationRegistry } from './registry.js';
+import { Relay } from './relay.js';
+import { Runner } from './runner.js';
+import { republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
+
+export interface AcceptOptions {
+  /** When another operation holds an object: refuse with `object.busy`, or accept and wait for the turn. */
+  readonly onBusy?: 'refuse' | 'wait' | undefined;
+}
+
+/** Every so many sweeps, a look for turns and publications that should not be able to get lost. */
+const THOROUGH_EVERY = 5;
+
+/** Accepts operations, and in a worker runs them. One in a process. */
+export class OperationEngine {
+  private readonly registry = new OperationRegistry();
+  private readonly timing: EngineTiming;
+  private readonly dataSource: DataSource;
+  private readonly relay: Relay;
+  private readonly leases: LeaseKeeper;
+  private readonly presence: Presence;
+  private readonly runner: Runner;
+  private readonly background = new Set<Promise<void>>();
+  private sweepTimer: NodeJS.Timeout | undefined;
+  private sweeps = 0;
+  private closed = false;
+
+  constructor(private readonly options: OperationEngineOptions) {
+    const { dataSource, queue, log, processId } = options;
+    const now = options.monotonic ?? (() => performance.now());
+    this.timing = { ...defaultTiming, ...options.timing };
+    this.dataSource = dataSource;
+    const pool = poolOf(dataSource);
+    this.relay = new Relay(pool, queue, log);
+    this.leases = new LeaseKeeper(pool, processId, this.timing, log, now);
+    this.presence = new Presence(options.databaseUrl, processId, log, now);
+    this.runner = new Runner({
+      dataSource,
+      registry: this.registry,
+      leases: this.leases,
+      processId,
+      timing: this.timing,
+      log,
+      onAppended: () => options.events?.poke(),
+      onFreed: (objects) => this.inBackground(this.giveTurns(objects)),
+      onEnded: (ended) => this.tellEnded(ended),
+    });
+  }
+
+  /** Before `start`. The definition must be known wherever operations of its kind are accepted or run. */
+  register<Services, I, P, Step extends string>(
+    definition: OperationDefinition<Services, I, P, Step>,
+    services: Services,
+  ): void {
+    this.registry.register(definition, services);
+  }
+
+  /** After the migrations. From here on this process publishes what it accepts, and runs what it is given. */
+  async start(): Promise<void> {
+    const { runs = true, queue, concurrency = 50 } = this.options;
+    if (runs) {
+      await this.presence.start();
+      this.leases.start();
+      await queue.consume((operationId) => this.runner.handle(operationId), concurrency);
+    }
+    await this.sweep();
+    this.sweepTimer = setInterval(() => this.inBackground(this.sweep()), this.timing.sweep);
+  }
+
+  /**
+   * Promises an operation: once this resolves it will be run and will end, whatever crashes. Rejects with the
+   * definition's own refusals, `object.busy` with its blockers, `database.unavailable` (nothing was promised; if the
+   * commit itself was cut off, the operation may still appear).
+   */
+  async accept<Services, I, P, Step extends string>(
+    definition: OperationDefinition<Services, I, P, Step>,
+    input: I,
+    caller: Caller,
+    { onBusy = 'refuse' }: AcceptOptions = {},
+  ): Promise<OperationView> {
+    const registered = this.registry.get(definition.name);
+    const accepted = await acceptOperation(this.dataSource, registered, input, caller, onBusy);
+    const { operation, publication, waits } = accepted;
+    if (publication !== null) this.relay.publish([{ id: publication, operation_id: operation.id }]);
+    if (waits) this.inBackground(this.giveTurn(operation.id));
+    return operation;
+  }
+
+  /** Somebody's word on an operation that needs attention: it has had its effect, or has not. False: it needs none. */
+  async resolve(operationId: string, outcome: 'succeeded' | 'failed'): Promise<boolean> {
+    const [row] = await rowsFrom<{ kind: string; plan: unknown; error: Outcome['error'] }>(
+      poolOf(this.dataSource),
+      attended,
+      [operationId],
+    );
+    if (!row) return false;
+    const definition = this.registry.get(row.kind);
+    const freed = await endOperation(
+      this.dataSource,
+      definition,
+      { id: operationId, plan: row.plan },
+      { word: true },
+      { state: outcome, error: outcome === 'failed' ? row.error : undefined },
+    );
+    if (!freed) return false;
+    this.inBackground(this.giveTurns(freed));
+    this.tellEnded({ operationId, kind: row.kind, outcome, plan: row.plan });
+    return true;
+  }
+
+  /** How many operations this process runs now. */
+  get running(): number {
+    return this.leases.count;
+  }
+
+  /** Takes nothing more, stops what runs where it is, and gives it back, so that another process goes on at once. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.sweepTimer);
+    this.runner.stop();
+    this.leases.stop('this process is closing');
+    await this.options.queue.close();
+    await this.relay.close();
+    await giveBackAll(poolOf(this.dataSource), this.options.processId).catch(() => undefined);
+    await this.presence.close();
+    await Promise.allSettled(this.background);
+  }
+
+  private async sweep(): Promise<void> {
+    const pool = poolOf(this.dataSource);
+    const { runs = true } = this.options;
+    // Who runs nothing has no presence of its own to tell a dead process from a lost database.
+    const canJudge = runs && this.presence.canJudge;
+    this.relay.publish(await sweepOperations(pool, this.timing.republish, canJudge));
+    await this.relay.publishOrphans();
+    if (this.sweeps++ % THOROUGH_EVERY !== 0) return;
+    this.relay.publish(await republishForgotten(pool));
+    for (const id of await waitingOperations(pool)) await this.giveTurn(id);
+  }
+
+  private async giveTurns(objects: readonly LockedObject[]): Promise<void> {
+    for (const id of await waitingFor(poolOf(this.dataSource), objects)) await this.giveTurn(id);
+  }
+
+  private async giveTurn(operationId: string): Promise<void> {
+    const outgoing = await inTransaction(this.dataSource, async (tx) => {
+      const granted = await grantIfItsTurn(await clientOf(tx), operationId);
+      if (granted) markAppended(tx);
+      return granted;
+    });
+    if (outgoing) this.relay.publish([outgoing]);
+  }
+
+  private tellEnded(ended: OperationEnded): void {
+    const { onEnded, log } = this.options;
+    if (!onEnded) return;
+    this.inBackground(
+      (async () => onEnded(ended))().catch((error: unknown) =>
+        log.warn({ err: error, operationId: ended.operationId }, 'nobody could be told that it has ended'),
+      ),
+    );
+  }
+
+  /** Work that may fail with the database and is found again by the next sweep. */
+  private inBackground(work: Promise<void>): void {
+    const watched = work
+      .catch((error: unknown) => {
+        if (this.closed || isDatabaseUnavailable(error)) return;
+        this.options.log.error({ err: error }, 'the engine failed at a background task');
+      })
+      .finally(() => this.background.delete(watched));
+    this.background.add(watched);
+  }
+}
+
+const attended: Statement = {
+  name: 'operation_attended',
+  text: `select kind, input->'plan' as plan, error from operation where id = $1 and state = 'needs_attention'`,
+};

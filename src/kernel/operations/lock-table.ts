@@ -1,0 +1,136 @@
+import { type Blocker } from '../errors/problem.js';
+import { type Connection, rowsFrom, type Statement } from '../database/statement.js';
+import { objectBusy } from '../errors/problems.js';
+import { incompatibleSql, inLockingOrder, lockKey, type LockRequest } from './locks.js';
+
+/**
+ * Locks are rows, so that they outlive every process. Who looks at the rows of an object and then adds one must hold the
+ * object's advisory lock (for this transaction), or two that see nothing would both be granted. It is taken for a few
+ * statements only, in one order, so nobody waits long; an operation that asks for more later may meet a deadlock, which
+ * PostgreSQL breaks and `inTransaction` repeats.
+ */
+const enter: Statement = {
+  name: 'object_lock_enter',
+  text: `select pg_advisory_xact_lock(hashtextextended(key, 7044)) from unnest($1::text[]) as key`,
+};
+
+/** Who waits is in the way as well: a newcomer that fits beside the holder would otherwise overtake for ever. */
+const take: Statement = {
+  name: 'object_lock_take',
+  text: `with asked as (
+      select * from unnest($2::text[], $3::uuid[], $4::text[]) with ordinality as a(object_type, object_id, mode, place)
+    ), conflict as (
+      select l.object_type, l.object_id, l.operation_id, o.kind, o.state
+      from asked a join object_lock l using (object_type, object_id) left join operation o on o.id = l.operation_id
+      where l.operation_id <> $1 and ${incompatibleSql('a.mode', 'l.mode')}
+      order by a.place, l.granted desc, l.ticket
+    ), taken as (
+      insert into object_lock (object_type, object_id, operation_id, mode, granted)
+      select object_type, object_id, $1, mode, not exists (select from conflict) from asked
+      where $5 or not exists (select from conflict) order by place
+      on conflict (object_type, object_id, operation_id) do update set mode = excluded.mode where excluded.mode = 'exclusive'
+    )
+    select * from conflict`,
+};
+
+interface ConflictRow {
+  object_type: string;
+  object_id: string;
+  operation_id: string;
+  kind: string | null;
+  state: string | null;
+}
+
+/** Enters the objects, then grants all of the locks or none. Answers with those in the way; none means granted. */
+export async function takeLocks(
+  client: Connection,
+  operationId: string,
+  requests: readonly LockRequest[],
+  onBusy: 'refuse' | 'wait',
+): Promise<Blocker[]> {
+  const wanted = inLockingOrder(requests);
+  if (wanted.length === 0) return [];
+  await enterObjects(client, wanted);
+  const conflicts = await rowsFrom<ConflictRow & Record<string, unknown>>(client, take, [
+    operationId,
+    wanted.map(({ type }) => type),
+    wanted.map(({ id }) => id),
+    wanted.map(({ mode }) => mode),
+    onBusy === 'wait',
+  ]);
+  return conflicts.map((row) => ({
+    code: objectBusy.code,
+    detail: `${row.object_type} ${row.object_id} is held by ${row.kind ?? 'an operation'} (${row.state ?? 'starting'}).`,
+    object: { type: row.object_type, id: row.object_id },
+    operationId: row.operation_id,
+    clearedBy:
+      row.state === 'needs_attention'
+        ? 'Somebody must look into that operation and settle it.'
+        : 'The end of that operation.',
+  }));
+}
+
+async function enterObjects(
+  client: Connection,
+  objects: readonly { type: string; id: string }[],
+): Promise<void> {
+  await rowsFrom(client, enter, [objects.map(lockKey).sort()]);
+}
+
+export interface LockedObject {
+  readonly type: string;
+  readonly id: string;
+}
+
+/** Operations that wait for one of these objects, in the order in which they came. */
+const waiting: Statement = {
+  name: 'object_lock_waiting',
+  text: `select l.operation_id as id, min(l.ticket) as ticket
+    from unnest($1::text[], $2::uuid[]) as a(object_type, object_id) join object_lock l using (object_type, object_id)
+    where not l.granted group by l.operation_id order by ticket`,
+};
+
+export async function waitingFor(client: Connection, objects: readonly LockedObject[]): Promise<string[]> {
+  if (objects.length === 0) return [];
+  const rows = await rowsFrom<{ id: string }>(client, waiting, [
+    objects.map(({ type }) => type),
+    objects.map(({ id }) => id),
+  ]);
+  return rows.map(({ id }) => id);
+}
+
+const wantedBy: Statement = {
+  name: 'object_lock_wanted_by',
+  text: `select object_type as type, object_id as id from object_lock where operation_id = $1`,
+};
+
+/** All or none: granted when nothing that is held, and nothing that has waited longer, is in the way. Queues the operation. */
+const grant: Statement = {
+  name: 'object_lock_grant',
+  text: `with grantable as (
+      select o.id, o.pool_id from operation o where o.id = $1 and o.state = 'waiting' and not exists (
+        select from object_lock mine join object_lock other using (object_type, object_id)
+        where mine.operation_id = $1 and other.operation_id <> $1 and (other.granted or other.ticket < mine.ticket)
+          and ${incompatibleSql('mine.mode', 'other.mode')})
+    ), granted as (
+      update object_lock set granted = true from grantable g where operation_id = g.id
+    ), queued as (
+      update operation o set state = 'queued' from grantable g where o.id = g.id
+    ), told as (
+      insert into event (type, object_type, object_id, pool_id, operation_id, changes)
+      select 'operation.updated', 'operation', id, pool_id, id, '{"state": "queued"}' from grantable
+    )
+    insert into outbox (topic, operation_id, publication) select 'operation', id, 1 from grantable returning id, operation_id`,
+};
+
+/** In a transaction of its own: gives a waiting operation its locks if its turn has come. */
+export async function grantIfItsTurn(
+  client: Connection,
+  operationId: string,
+): Promise<{ id: string; operation_id: string } | undefined> {
+  const objects = await rowsFrom<{ type: string; id: string }>(client, wantedBy, [operationId]);
+  if (objects.length === 0) return undefined;
+  await enterObjects(client, objects);
+  const [published] = await rowsFrom<{ id: string; operation_id: string }>(client, grant, [operationId]);
+  return published;
+}

@@ -1,0 +1,111 @@
+import { type Pool } from 'pg';
+import { rowsFrom, type Statement } from '../database/statement.js';
+import { isDatabaseUnavailable } from '../database/unavailable.js';
+import { type Log } from './engine-options.js';
+import { type OperationQueue } from './queue.js';
+
+/** A row of the outbox. Its id makes the job id new every time. */
+export interface Outgoing {
+  readonly id: string;
+  readonly operation_id: string;
+}
+
+const BATCH = 200;
+const MARK_AFTER_MS = 400;
+/** Older than this and neither marked nor claimed: whoever should have published it is gone, or its queue is. */
+const ORPHANED_AFTER_MS = 1_000;
+
+const orphans: Statement = {
+  name: 'outbox_orphans',
+  text: `update outbox set published_at = now() where id in (
+      select id from outbox where published_at is null and created_at < now() - ${ORPHANED_AFTER_MS} * interval '1 millisecond'
+      order by id limit ${BATCH} for update skip locked)
+    returning id, operation_id`,
+};
+const mark: Statement = {
+  name: 'outbox_mark',
+  text: `update outbox set published_at = now() where id = any($1::bigint[]) and published_at is null`,
+};
+const unmark: Statement = {
+  name: 'outbox_unmark',
+  text: `update outbox set published_at = null where id = any($1::bigint[])`,
+};
+
+/**
+ * Takes committed outbox rows to the queue. What this process has just accepted goes at once; a row goes away when its
+ * operation is claimed, so most are never marked at all. A crash anywhere here leaves a row that somebody finds.
+ */
+export class Relay {
+  private readonly due = new Map<string, string>();
+  private published: string[] = [];
+  private busy: Promise<void> | undefined;
+  private marking: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly queue: OperationQueue,
+    private readonly log: Log,
+  ) {}
+
+  /** After the commit, never before: a worker that is faster than the commit would find nothing. */
+  publish(outgoing: readonly Outgoing[]): void {
+    for (const { id, operation_id } of outgoing) this.due.set(id, operation_id);
+    if (!this.closed && !this.busy && this.due.size > 0) {
+      this.busy = this.drain().finally(() => (this.busy = undefined));
+    }
+  }
+
+  /** Looks for rows that were left over. */
+  async publishOrphans(): Promise<void> {
+    for (;;) {
+      const rows = await rowsFrom<Outgoing & Record<string, unknown>>(this.pool, orphans, []);
+      if (rows.length === 0 || this.closed) return;
+      if (!(await this.send(rows))) {
+        await rowsFrom(this.pool, unmark, [rows.map(({ id }) => id)]);
+        return;
+      }
+      if (rows.length < BATCH) return;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.marking);
+    await this.busy;
+  }
+
+  private async drain(): Promise<void> {
+    while (this.due.size > 0 && !this.closed) {
+      const batch = [...this.due].slice(0, BATCH).map(([id, operation_id]) => ({ id, operation_id }));
+      for (const { id } of batch) this.due.delete(id);
+      if (await this.send(batch)) {
+        this.published.push(...batch.map(({ id }) => id));
+        this.marking ??= setTimeout(() => this.markPublished(), MARK_AFTER_MS);
+      }
+    }
+  }
+
+  private async send(rows: readonly Outgoing[]): Promise<boolean> {
+    try {
+      await this.queue.publish(
+        rows.map(({ id, operation_id }) => ({
+          jobId: `op-${operation_id}-${id}`,
+          operationId: operation_id,
+        })),
+      );
+      return true;
+    } catch (error) {
+      this.log.warn({ err: error, count: rows.length }, 'the queue took nothing; trying again');
+      return false;
+    }
+  }
+
+  private markPublished(): void {
+    this.marking = undefined;
+    const ids = this.published.splice(0);
+    rowsFrom(this.pool, mark, [ids]).catch((error: unknown) => {
+      if (!isDatabaseUnavailable(error)) this.log.error({ err: error }, 'publications were not marked');
+    });
+  }
+}

@@ -1,0 +1,64 @@
+import { type Pool } from 'pg';
+import { rowsFrom, type Statement } from '../database/statement.js';
+import { unownedSql } from './claim.js';
+import { type Outgoing } from './relay.js';
+import { presentSql } from './presence.js';
+
+const LONGEST_WAIT_MS = 60_000;
+
+/**
+ * Two things that nobody else sees: a publication that no worker took (the queue lost it, or is slow: each new one waits
+ * twice as long, so that a long queue is not made longer), and an operation whose runner is gone. One sweeper at a time.
+ */
+const sweep: Statement = {
+  name: 'operation_sweep',
+  text: `with turn as materialized (select pg_try_advisory_xact_lock(7045) as mine),
+    stale as (
+      delete from outbox b where (select mine from turn)
+        and b.published_at < now() - least($1 * 2 ^ (b.publication - 1), ${LONGEST_WAIT_MS}) * interval '1 millisecond'
+      returning b.operation_id, b.publication
+    ), due as (
+      select s.operation_id, max(s.publication) + 1 as publication from stale s join operation o on o.id = s.operation_id
+      where o.ended_at is null and o.state in ('queued', 'running', 'cancelling', 'undoing') group by s.operation_id
+      union
+      select o.id, 1 from operation o
+      where (select mine from turn) and o.ended_at is null and o.state in ('running', 'cancelling', 'undoing')
+        and not exists (select from outbox b where b.operation_id = o.id)
+        and (o.lease_owner is null or o.lease_until < now() or ($2 and not ${presentSql('o.lease_owner')}))
+    )
+    insert into outbox (topic, operation_id, publication) select 'operation', operation_id, publication from due
+    returning id, operation_id`,
+};
+
+/** `canJudge`: may a missing presence be taken for death? */
+export async function sweepOperations(
+  pool: Pool,
+  republishMs: number,
+  canJudge: boolean,
+): Promise<Outgoing[]> {
+  return rowsFrom<Outgoing & Record<string, unknown>>(pool, sweep, [republishMs, canJudge]);
+}
+
+const queuedUnpublished: Statement = {
+  name: 'operation_unpublished',
+  text: `insert into outbox (topic, operation_id, publication)
+    select 'operation', o.id, 1 from operation o
+    where o.ended_at is null and o.state = 'queued' and o.created_at < now() - interval '5 seconds'
+      and not exists (select from outbox b where b.operation_id = o.id) and ${unownedSql('o')}
+    returning id, operation_id`,
+};
+
+/** Belt and braces: a queued operation always has a row in the outbox. One without can only come from a restored or repaired database. */
+export async function republishForgotten(pool: Pool): Promise<Outgoing[]> {
+  return rowsFrom<Outgoing & Record<string, unknown>>(pool, queuedUnpublished, []);
+}
+
+const waiting: Statement = {
+  name: 'operation_waiting',
+  text: `select id from operation where ended_at is null and state = 'waiting' order by created_at limit 200`,
+};
+
+/** For the turn that somebody should have given on, and died before. */
+export async function waitingOperations(pool: Pool): Promise<string[]> {
+  return (await rowsFrom<{ id: string }>(pool, waiting, [])).map(({ id }) => id);
+}

@@ -1,0 +1,196 @@
+import { randomUUID } from 'node:crypto';
+import { hostUnreachable } from '../../../src/kernel/errors/problems.js';
+import { type QueueBackend, queueBackends } from '../../support/queue-backends.js';
+import { asked, type Bench, caller, startBench } from './engine-bench.js';
+import { probe, probeRefused } from './probe-operation.js';
+
+/** A gate that a step waits at until the test opens it. */
+function gate() {
+  const opened = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  return {
+    opened: opened.promise,
+    open: opened.resolve,
+    reached: reached.promise,
+    reach: reached.resolve,
+  };
+}
+
+describe.each(queueBackends)('operations over the %s queue', (_, startBackend) => {
+  let backend: QueueBackend;
+  let bench: Bench;
+  beforeAll(async () => {
+    backend = await startBackend();
+  }, 60_000);
+  afterAll(() => backend.stop());
+  beforeEach(async () => {
+    bench = await startBench(backend);
+  }, 60_000);
+  afterEach(() => bench.stop());
+
+  it('run to their end, each step once, and tell what came of it', async () => {
+    const ended: unknown[] = [];
+    const engine = await bench.engine({ onEnded: (event) => void ended.push(event) });
+    const input = asked();
+    const accepted = await engine.accept(probe, input, caller);
+    expect(accepted).toMatchObject({
+      kind: 'probe.run',
+      state: 'queued',
+      target: { type: 'probe', id: input.objectId },
+      steps: [],
+      error: null,
+      actor: 'system',
+    });
+    expect(await bench.ended(accepted.id)).toMatchObject({ state: 'succeeded', error: null });
+    expect((await bench.effects(accepted.id)).map(({ step }) => step)).toEqual(['one', 'two', 'three']);
+    expect(await bench.rows(`select result, progress, attempt from operation`)).toEqual([
+      { result: { done: ['one', 'two', 'three'] }, progress: 100, attempt: 1 },
+    ]);
+    expect(
+      await bench.rows(
+        `select (select count(*)::int from object_lock) as locks, (select count(*)::int from outbox) as outbox,
+        (select outcome from decision) as outcome`,
+      ),
+    ).toEqual([{ locks: 0, outbox: 0, outcome: 'succeeded' }]);
+    expect(ended).toEqual([
+      {
+        operationId: accepted.id,
+        kind: 'probe.run',
+        outcome: 'succeeded',
+        plan: { objectId: input.objectId },
+      },
+    ]);
+    expect(await bench.rows(`select type, changes->>'state' as state from event order by ticket`)).toEqual([
+      { type: 'operation.created', state: 'queued' },
+      { type: 'operation.updated', state: 'running' },
+      { type: 'operation.ended', state: 'succeeded' },
+    ]);
+  });
+
+  it('leave nothing behind when their definition refuses', async () => {
+    const engine = await bench.engine();
+    await expect(engine.accept(probe, asked({ refuse: true }), caller)).rejects.toMatchObject({
+      definition: { code: probeRefused.code },
+    });
+    expect(
+      await bench.rows(
+        `select (select count(*)::int from operation) as operations, (select count(*)::int from object_lock) as locks,
+        (select count(*)::int from event) as events`,
+      ),
+    ).toEqual([{ operations: 0, locks: 0, events: 0 }]);
+  });
+
+  it('are refused with the name of the one that holds the object, and let in beside it where modes allow', async () => {
+    const inside = gate();
+    const engine = await bench.engine({ during: () => inside.opened });
+    const objectId = randomUUID();
+    const holder = await engine.accept(probe, asked({ objectId, mode: 'shared' }), caller);
+    const beside = await engine.accept(probe, asked({ objectId, mode: 'shared' }), caller);
+    await expect(engine.accept(probe, asked({ objectId }), caller)).rejects.toMatchObject({
+      definition: { code: 'object.busy', status: 409 },
+      blockers: [
+        { code: 'object.busy', object: { type: 'probe', id: objectId }, operationId: holder.id },
+        { operationId: beside.id },
+      ],
+    });
+    inside.open();
+    await bench.ended(holder.id);
+    await bench.ended(beside.id);
+    const after = await engine.accept(probe, asked({ objectId }), caller);
+    expect((await bench.ended(after.id)).state).toBe('succeeded');
+  });
+
+  it('wait for their turn where asked, in the order in which they came, and are judged only then', async () => {
+    const inside = gate();
+    const engine = await bench.engine({ during: () => inside.opened });
+    const objectId = randomUUID();
+    const wait = { onBusy: 'wait' } as const;
+    const first = await engine.accept(probe, asked({ objectId }), caller);
+    const second = await engine.accept(probe, asked({ objectId }), caller, wait);
+    const refusing = await engine.accept(probe, asked({ objectId, refuse: true }), caller, wait);
+    const third = await engine.accept(probe, asked({ objectId, mode: 'shared' }), caller, wait);
+    expect([second.state, refusing.state, third.state]).toEqual(['waiting', 'waiting', 'waiting']);
+    expect(await bench.rows(`select operation_id as id from decision`)).toEqual([{ id: first.id }]);
+    inside.open();
+    expect((await bench.ended(third.id)).state).toBe('succeeded');
+    expect((await bench.ended(second.id)).state).toBe('succeeded');
+    expect(await bench.ended(refusing.id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'probe.refused' },
+    });
+    expect(
+      await bench.rows(`select operation_id as id from effect group by operation_id order by min(id)`),
+    ).toEqual([first, second, third].map(({ id }) => ({ id })));
+  });
+
+  it('are run by one runner alone when the queue delivers them many times', async () => {
+    const engines = await Promise.all([bench.engine(), bench.engine(), bench.engine()]);
+    const accepted = await Promise.all(
+      Array.from({ length: 20 }, () => engines[0]!.accept(probe, asked(), caller)),
+    );
+    const again = backend.open(bench.url);
+    try {
+      for (let round = 0; round < 3; round++) {
+        await again.publish(
+          accepted.map(({ id }) => ({ jobId: `op-${id}-again-${round}`, operationId: id })),
+        );
+      }
+      for (const { id } of accepted) expect((await bench.ended(id)).state).toBe('succeeded');
+      expect(
+        await bench.rows(
+          `select operation_id from effect group by operation_id, step having count(*) > 1 limit 1`,
+        ),
+      ).toEqual([]);
+      expect(await bench.rows(`select max(attempt) as most from operation`)).toEqual([{ most: 1 }]);
+    } finally {
+      await again.close();
+    }
+  });
+
+  it('try again when a host does not answer, and fail with the problem of a step that refuses', async () => {
+    const engine = await bench.engine({
+      timing: { retryFirst: 10 },
+      during: async ({ step, try: tried }) => {
+        if (step === 'two' && tried < 3) throw hostUnreachable('Away for a moment.');
+        if (step === 'three') throw probeRefused('Not this one.');
+      },
+    });
+    const { id } = await engine.accept(probe, asked(), caller);
+    expect(await bench.ended(id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'probe.refused', traceId: caller.traceId },
+    });
+    expect((await bench.effects(id)).map(({ step }) => step)).toEqual(['one', 'two', 'two', 'two', 'three']);
+    expect(await bench.rows(`select name, state from operation_step order by position`)).toEqual([
+      { name: 'one', state: 'done' },
+      { name: 'two', state: 'done' },
+      { name: 'three', state: 'failed' },
+    ]);
+    expect(await bench.rows(`select outcome from decision`)).toEqual([{ outcome: 'failed' }]);
+  });
+
+  it('go on elsewhere from the last journalled step when their process closes', async () => {
+    const inside = gate();
+    const closing = await bench.engine({
+      during: async ({ step }) => {
+        if (step !== 'two') return;
+        inside.reach();
+        await inside.opened;
+      },
+    });
+    const { id } = await closing.accept(probe, asked(), caller);
+    await inside.reached;
+    await closing.close();
+    const before = performance.now();
+    await bench.engine();
+    expect((await bench.ended(id)).state).toBe('succeeded');
+    expect(performance.now() - before).toBeLessThan(2_000);
+    inside.open();
+    expect((await bench.effects(id)).map(({ step, attempt }) => `${step}/${attempt}`)).toEqual([
+      'one/1',
+      'two/1',
+      'two/2',
+      'three/2',
+    ]);
+  });
+});

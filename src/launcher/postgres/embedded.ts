@@ -10,7 +10,7 @@ import type { Cluster } from './cluster.js';
 import { longestSocketFolder } from './settings.js';
 
 /** Where a cluster goes when PostgreSQL has to run as another user, who cannot enter the data folder. */
-const elsewhere = '/var/lib/domus';
+const usualElsewhere = '/var/lib/domus';
 
 /**
  * The embedded cluster of one data folder, for whoever runs Domus here.
@@ -23,9 +23,11 @@ export function embeddedCluster(place: {
   durable?: boolean;
   /** Found out where absent; tests name one. */
   account?: Account;
+  /** Tests name one. */
+  elsewhere?: string;
 }): Cluster {
   const account = place.account ?? findAccount();
-  const { logFile, durable = true } = place;
+  const { logFile, durable = true, elsewhere = usualElsewhere } = place;
   if (account.kind !== 'user') {
     const folder = ensurePrivateFolder(join(place.dataDir, 'postgres'));
     if (Buffer.byteLength(place.socketFolder) > longestSocketFolder) {
@@ -40,7 +42,7 @@ export function embeddedCluster(place: {
       `The database in ${place.dataDir} was made in a user namespace, which this machine forbids now; set DATABASE_URL.`,
     );
   }
-  const home = homeElsewhere(place.dataDir);
+  const home = homeElsewhere(place.dataDir, elsewhere);
   mkdirSync(elsewhere, { recursive: true, mode: 0o755 });
   const folder = ownedFolder(home, account);
   const socketFolder = ownedFolder(join(home, 's'), account);
@@ -53,7 +55,7 @@ export function clusterFolderOf(dataDir: string): string {
   return existsSync(home) ? home : join(dataDir, 'postgres');
 }
 
-const homeElsewhere = (dataDir: string): string =>
+const homeElsewhere = (dataDir: string, elsewhere = usualElsewhere): string =>
   join(elsewhere, createHash('sha256').update(dataDir).digest('hex').slice(0, 12));
 
 function ownedFolder(path: string, owner: { uid: number; gid: number }): string {

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { readAgentConfig } from './agent.config.js';
 import { ConfigError } from './read-config.js';
 import { readServerConfig } from './server.config.js';
@@ -31,6 +34,34 @@ describe('configuration', () => {
     expect(start).toThrow(ConfigError);
     expect(start).toThrow(new RegExp(`^${name}`));
     expect(start).not.toThrow(new RegExp(value.slice(-6)));
+  });
+
+  describe('with the password of the database in a file', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'domus-config-'));
+    const file = join(folder, 'password');
+    afterAll(() => rmSync(folder, { recursive: true }));
+    const read = (url: string) =>
+      readServerConfig({ ...server, DATABASE_URL: url, DATABASE_PASSWORD_FILE: file }).databaseUrl;
+
+    it('puts it into the URL, whatever its characters', () => {
+      writeFileSync(file, 'p@ss/w?rd#%\n');
+      const url = new URL(read('postgres://domus@postgres:5432/domus'));
+      expect(decodeURIComponent(url.password)).toBe('p@ss/w?rd#%');
+      expect(`${url.host}${url.pathname}`).toBe('postgres:5432/domus');
+    });
+
+    it('stops the start when the URL has one of its own, or nobody to whom it could belong', () => {
+      writeFileSync(file, 'new');
+      expect(() => read('postgres://domus:old@postgres/domus')).toThrow(/^DATABASE_URL/);
+      expect(() => read('postgres:///domus')).toThrow(/^DATABASE_URL/);
+    });
+
+    it('stops the start when the file cannot be read', () => {
+      rmSync(file, { force: true });
+      expect(() => read('postgres://domus@postgres/domus')).toThrow(
+        /^DATABASE_PASSWORD_FILE: cannot be read/,
+      );
+    });
   });
 
   it('refuses to enrol over plain HTTP', () => {

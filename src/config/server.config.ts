@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { addPassword } from './database-password.js';
 import { absolutePath, type Environment, listenAddress, logLevel, readConfig } from './read-config.js';
 
 const role = z.enum(['api', 'worker', 'link']);
@@ -14,6 +15,7 @@ const schema = z
   .object({
     DOMUS_DATA_DIR: absolutePath,
     DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://'),
+    DATABASE_PASSWORD_FILE: absolutePath.optional(),
     REDIS_URL: z
       .string()
       .regex(/^rediss?:\/\//, 'must begin with redis://')
@@ -27,9 +29,9 @@ const schema = z
     DOMUS_SIMULATED: z.stringbool().default(false),
     DOMUS_LOG_LEVEL: logLevel.default('info'),
   })
-  .transform((env) => ({
+  .transform((env, context) => ({
     dataDir: env.DOMUS_DATA_DIR,
-    databaseUrl: env.DATABASE_URL,
+    databaseUrl: addPassword(env.DATABASE_URL, env.DATABASE_PASSWORD_FILE, context),
     /** Absent: BullMQ's PostgreSQL backend moves the work. */
     redisUrl: env.REDIS_URL,
     listen: env.DOMUS_LISTEN,

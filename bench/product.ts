@@ -1,0 +1,39 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { projectRoot } from '../src/launcher/project-root.js';
+import { Client } from './client.js';
+
+const run = promisify(execFile);
+const launcher = join(projectRoot, 'domus');
+
+/** The whole product, started as anybody would start it, on ports and a data folder of its own. */
+export class Product {
+  private constructor(
+    readonly dataDir: string,
+    readonly client: Client,
+    private readonly environment: NodeJS.ProcessEnv,
+  ) {}
+
+  static async up(dataDir: string, flags: readonly string[], note: (line: string) => void): Promise<Product> {
+    const environment = { ...process.env, DOMUS_ACCEL: 'tcg' };
+    note(`./domus up ${flags.join(' ')} …`);
+    const args = ['up', '--data', dataDir, '--port', '0', '--detach', ...flags];
+    const child = spawn(launcher, args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    const ready = /^ready: (\S+) token: (\S+)$/m.exec(said);
+    if (code !== 0 || !ready?.[1] || !ready[2]) throw new Error(`domus up ended with ${code}: ${said}`);
+    const token = readFileSync(ready[2], 'utf8').trim();
+    return new Product(dataDir, new Client(ready[1], token), environment);
+  }
+
+  /** Guests and all. */
+  async down(): Promise<void> {
+    this.client.close();
+    await run(launcher, ['down', '--data', this.dataDir, '--guests'], { env: this.environment });
+  }
+}

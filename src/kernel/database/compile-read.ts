@@ -1,0 +1,86 @@
+import { type FilterNode } from '../schema/filter.js';
+import { filterSql } from './comparison.js';
+import { afterSql, keySql, type Order, orderSql } from './order.js';
+import { type Field, type ReadModel } from './read-model.js';
+import { type Selection } from './selection.js';
+import { Parameters, type Statement } from './statement.js';
+
+export interface PageRequest {
+  readonly selection: Selection;
+  readonly order: Order;
+  readonly filter: FilterNode | null;
+  /** The sort values of the row after which the page begins. */
+  readonly after: readonly (string | null)[] | null;
+  readonly limit: number;
+  /** Each item carries its own sort values as `__key`: GraphQL's edges ask for it. */
+  readonly keys?: boolean;
+}
+
+const valueSql = (field: Field, alias: string): string =>
+  field.kind === 'instant'
+    ? `to_char(${field.sql(alias)} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+    : field.sql(alias);
+
+const keyArray = (order: Order, alias: string): string =>
+  `json_build_array(${order.keys.map(({ field }) => keySql(field, field.sql(alias))).join(', ')})`;
+
+/** One object as json. Aliases grow with the depth, so that a noun may meet itself. */
+function objectSql(model: ReadModel, alias: string, selection: Selection, extra: readonly string[] = []): string {
+  const columns = [...model.fields]
+    .filter(([name]) => selection.fields.has(name))
+    .map(([name, field]) => `${valueSql(field, alias)} as "${name}"`);
+  for (const [name, child] of selection.relations) {
+    const relation = model.relations.get(name);
+    if (relation) columns.push(`${relationSql(relation, alias, child)} as "${name}"`);
+  }
+  return `(select row_to_json(${alias}o) from (select ${[...columns, ...extra].join(', ')}) ${alias}o)`;
+}
+
+function relationSql(
+  relation: { many: boolean; model: () => ReadModel; on: (t: string, r: string) => string },
+  alias: string,
+  selection: Selection,
+): string {
+  const model = relation.model();
+  const inner = `${alias}r`;
+  const object = objectSql(model, inner, selection);
+  const from = `from "${model.table}" ${inner} where ${relation.on(alias, inner)}`;
+  if (!relation.many) return `(select ${object} ${from})`;
+  const id = model.fields.get('id')?.sql(inner) ?? '1';
+  return `(select coalesce(json_agg(${object} order by ${id}), '[]'::json) ${from})`;
+}
+
+/**
+ * One row of three columns: the items as JSON text without the brackets, whether more follow, and the last item's sort
+ * values as a JSON array (null when there is no item).
+ */
+export function compilePage(model: ReadModel, request: PageRequest): Statement {
+  const { order } = request;
+  const parameters = new Parameters();
+  const limit = parameters.add(request.limit, 'int');
+  const conditions = [
+    request.filter && filterSql(model, request.filter, 't', parameters),
+    request.after && afterSql(order, request.after, 't', parameters),
+  ].filter((condition) => condition !== null);
+  const where = conditions.length > 0 ? `where ${conditions.join(' and ')}` : '';
+  const sort = orderSql(order, 't');
+  const extra = request.keys ? [`${keyArray(order, 't')} as "__key"`] : [];
+  const text = `select coalesce(string_agg(p.item::text, ',' order by p.n) filter (where p.n <= ${limit}), ''), count(*) > ${limit}, \
+(array_agg(p.key order by p.n desc) filter (where p.n <= ${limit}))[1]::text \
+from (select row_number() over (order by ${sort}) as n, ${objectSql(model, 't', request.selection, extra)} as item, \
+${keyArray(order, 't')} as key from (select * from "${model.table}" t ${where} order by ${sort} limit ${limit} + 1) t) p`;
+  return { text, values: parameters.values };
+}
+
+/** One row of two columns, or none: the object as JSON text, and its revision (null where the noun has none). */
+export function compileOne(model: ReadModel, id: string, selection: Selection): Statement {
+  const parameters = new Parameters();
+  const idField = model.fields.get('id');
+  if (!idField) throw new Error(`${model.noun} has no id.`);
+  const is = parameters.add(id, idField.kind === 'uuid' ? 'uuid' : 'text');
+  const revision = model.fields.get('revision')?.sql('t') ?? 'null';
+  return {
+    text: `select ${objectSql(model, 't', selection)}::text, ${revision} from "${model.table}" t where ${idField.sql('t')} = ${is}`,
+    values: parameters.values,
+  };
+}

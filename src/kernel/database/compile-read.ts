@@ -25,7 +25,12 @@ const keyArray = (order: Order, alias: string): string =>
   `json_build_array(${order.keys.map(({ field }) => keySql(field, field.sql(alias))).join(', ')})`;
 
 /** One object as json. Aliases grow with the depth, so that a noun may meet itself. */
-function objectSql(model: ReadModel, alias: string, selection: Selection, extra: readonly string[] = []): string {
+function objectSql(
+  model: ReadModel,
+  alias: string,
+  selection: Selection,
+  extra: readonly string[] = [],
+): string {
   const columns = [...model.fields]
     .filter(([name]) => selection.fields.has(name))
     .map(([name, field]) => `${valueSql(field, alias)} as "${name}"`);
@@ -33,7 +38,7 @@ function objectSql(model: ReadModel, alias: string, selection: Selection, extra:
     const relation = model.relations.get(name);
     if (relation) columns.push(`${relationSql(relation, alias, child)} as "${name}"`);
   }
-  return `(select row_to_json(${alias}o) from (select ${[...columns, ...extra].join(', ')}) ${alias}o)`;
+  return `(select row_to_json(${alias}_o) from (select ${[...columns, ...extra].join(', ')}) ${alias}_o)`;
 }
 
 function relationSql(
@@ -42,7 +47,7 @@ function relationSql(
   selection: Selection,
 ): string {
   const model = relation.model();
-  const inner = `${alias}r`;
+  const inner = `${alias}_r`;
   const object = objectSql(model, inner, selection);
   const from = `from "${model.table}" ${inner} where ${relation.on(alias, inner)}`;
   if (!relation.many) return `(select ${object} ${from})`;

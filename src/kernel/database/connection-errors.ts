@@ -47,11 +47,20 @@ export function isConnectionError(error: unknown, depth = 0): boolean {
 /** The same codes come from files and other sockets; pg's own carry a severity, those of a connect or a broken pipe its system call. */
 function isOfDatabase(error: object): boolean {
   const call = property(error, 'syscall');
-  return property(error, 'severity') !== undefined || call === 'connect' || call === 'read' || call === 'write' || call === 'getaddrinfo';
+  return (
+    property(error, 'severity') !== undefined ||
+    call === 'connect' ||
+    call === 'read' ||
+    call === 'write' ||
+    call === 'getaddrinfo'
+  );
 }
 
 export const unavailable = (cause: unknown): ProblemError =>
-  databaseUnavailable('The database does not answer. What was asked was not done, or is not known to be done.', {
-    cause,
-    retryAfterSeconds: 1,
-  });
+  databaseUnavailable(
+    'The database does not answer. What was asked was not done, or is not known to be done.',
+    {
+      cause,
+      retryAfterSeconds: 1,
+    },
+  );

@@ -56,10 +56,20 @@ export const keySql = (field: Field, sql: string): string =>
 type KeyValue = string | null;
 
 /** The rows after the one with these sort values. */
-export function afterSql(order: Order, values: readonly KeyValue[], alias: string, parameters: Parameters): string {
+export function afterSql(
+  order: Order,
+  values: readonly KeyValue[],
+  alias: string,
+  parameters: Parameters,
+): string {
   const keys = order.keys.map((key, index) => {
     const value = values[index] ?? null;
-    return { ...key, sql: key.field.sql(alias), value, right: () => parameters.add(value, castOf[key.field.kind]) };
+    return {
+      ...key,
+      sql: key.field.sql(alias),
+      value,
+      right: () => parameters.add(value, castOf[key.field.kind]),
+    };
   });
   const [first] = keys;
   const sameWay = keys.every((key) => !key.field.nullable && key.descending === first?.descending);
@@ -71,13 +81,21 @@ export function afterSql(order: Order, values: readonly KeyValue[], alias: strin
   const alternatives = keys.map((key, index) => {
     const equal = keys
       .slice(0, index)
-      .map((earlier) => (earlier.value === null ? `${earlier.sql} is null` : `${earlier.sql} = ${earlier.right()}`));
+      .map((earlier) =>
+        earlier.value === null ? `${earlier.sql} is null` : `${earlier.sql} = ${earlier.right()}`,
+      );
     return [...equal, beyond(key.sql, key.field, key.descending, key.value, key.right)].join(' and ');
   });
   return `(${alternatives.map((part) => `(${part})`).join(' or ')})`;
 }
 
-function beyond(sql: string, field: Field, descending: boolean, value: KeyValue, right: () => string): string {
+function beyond(
+  sql: string,
+  field: Field,
+  descending: boolean,
+  value: KeyValue,
+  right: () => string,
+): string {
   if (value === null) return 'false';
   const past = `${sql} ${descending ? '<' : '>'} ${right()}`;
   return field.nullable ? `(${past} or ${sql} is null)` : past;
@@ -87,11 +105,16 @@ function beyond(sql: string, field: Field, descending: boolean, value: KeyValue,
 const seal = (model: ReadModel, order: Order, values: string): string =>
   createHash('sha256').update(`${model.noun}\n${order.text}\n${values}`).digest('base64url').slice(0, 8);
 
-/** `key` is the JSON array of one row's sort values, as PostgreSQL wrote it. */
+/** `key` is the JSON array of one row's sort values. */
 export const writeCursor = (model: ReadModel, order: Order, key: string): string =>
   seal(model, order, key) + Buffer.from(key).toString('base64url');
 
-export function readCursor(model: ReadModel, order: Order, cursor: string, path: string): readonly KeyValue[] {
+export function readCursor(
+  model: ReadModel,
+  order: Order,
+  cursor: string,
+  path: string,
+): readonly KeyValue[] {
   const refuse = () => invalid(path, 'not a cursor of this list in this order');
   const key = Buffer.from(cursor.slice(8), 'base64url').toString();
   if (writeCursor(model, order, key) !== cursor) throw refuse();

@@ -71,11 +71,12 @@ export class Reader {
     const statement = understand(() => compilePage(model, { selection, order, filter, after, limit, keys }));
     const [row] = await this.run(statement);
     const [items, more, key] = row ?? [];
+    const cursorOf = (own: unknown): string => writeCursor(model, order, JSON.stringify(own));
     return {
       items: typeof items === 'string' ? items : '',
       more: more === true,
-      lastCursor: typeof key === 'string' ? writeCursor(model, order, key) : null,
-      cursorOf: (own) => writeCursor(model, order, JSON.stringify(own)),
+      lastCursor: typeof key === 'string' ? cursorOf(JSON.parse(key)) : null,
+      cursorOf,
     };
   }
 

@@ -46,7 +46,10 @@ export function readSelection(model: ReadModel, query: { fields?: string; includ
       const last = index === steps.length - 1;
       const relation = noun.relations.get(step);
       if (relation && steps.length <= DEEPEST) {
-        const next = at.relations.get(step) ?? { fields: new Set<string>(), relations: new Map<string, Draft>() };
+        const next = at.relations.get(step) ?? {
+          fields: new Set<string>(),
+          relations: new Map<string, Draft>(),
+        };
         at.relations.set(step, next);
         noun = relation.model();
         at = next;

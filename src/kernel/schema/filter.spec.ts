@@ -35,7 +35,10 @@ const { tree } = fc.letrec<{ tree: FilterNode }>((tie) => ({
     { maxDepth: 4 },
     leaf,
     fc
-      .tuple(fc.constantFrom('and' as const, 'or' as const), fc.array(tie('tree'), { minLength: 2, maxLength: 4 }))
+      .tuple(
+        fc.constantFrom('and' as const, 'or' as const),
+        fc.array(tie('tree'), { minLength: 2, maxLength: 4 }),
+      )
       .map(([kind, parts]): FilterNode => ({ kind, parts })),
   ),
 }));
@@ -46,7 +49,10 @@ describe('the filter grammar', () => {
   it('binds and tighter than or, and parentheses tighter than both', () => {
     expect(parseFilter('a = 1 or b = "x" and c != 2')).toEqual({
       kind: 'or',
-      parts: [compare('a', '=', 1, 1), { kind: 'and', parts: [compare('b', '=', 'x', 10), compare('c', '!=', 2, 22)] }],
+      parts: [
+        compare('a', '=', 1, 1),
+        { kind: 'and', parts: [compare('b', '=', 'x', 10), compare('c', '!=', 2, 22)] },
+      ],
     });
     expect(parseFilter('(a = 1 or b = "x") and c != 2')).toMatchObject({ kind: 'and' });
   });

@@ -98,7 +98,8 @@ class Parser {
   parse(): FilterNode {
     const node = this.anyOf(0);
     const rest = this.peek();
-    if (rest.kind !== 'end') throw new FilterSyntaxError(rest.at, `expected and, or or the end, not ${rest.text}`);
+    if (rest.kind !== 'end')
+      throw new FilterSyntaxError(rest.at, `expected and, or or the end, not ${rest.text}`);
     return node;
   }
 
@@ -149,7 +150,8 @@ class Parser {
         `expected a value, not ${value.text}; text stands in double quotes`,
       );
     this.comparisons += 1;
-    if (this.comparisons > filterLimits.comparisons) throw new FilterSyntaxError(token.at, 'too many comparisons');
+    if (this.comparisons > filterLimits.comparisons)
+      throw new FilterSyntaxError(token.at, 'too many comparisons');
     return { kind: 'compare', field: token.text, op: op.text, value: value.value, at: token.at };
   }
 }

@@ -10,7 +10,11 @@ export const listQuery = z.strictObject({
     .describe('`state = "running" and (vcpus > 2 or name = "web")`; text stands in double quotes.'),
   sort: z.string().max(512).optional().describe('`-createdAt,name`: descending with a minus.'),
   fields: z.string().max(2048).optional().describe('Only these, by comma: `id,name`.'),
-  include: z.string().max(512).optional().describe('What comes only on request, and related objects, by comma.'),
+  include: z
+    .string()
+    .max(512)
+    .optional()
+    .describe('What comes only on request, and related objects, by comma.'),
 });
 export type ListQuery = z.output<typeof listQuery>;
 

@@ -15,8 +15,8 @@ export const instant = z
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/)
   .meta({ format: 'date-time' });
 
-/** Whole bytes as a JSON number, up to 2^53−1. */
-export const bytes = z.int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+/** Whole bytes as a JSON number, up to 2^53−1. The format is what makes it the scalar `Bytes` in GraphQL, whose Int has 32 bits. */
+export const bytes = z.int().nonnegative().max(Number.MAX_SAFE_INTEGER).meta({ format: 'int64' });
 
 /**
  * A name that people give. It never becomes a path, yet no control character is let in: it would reach

@@ -1,0 +1,41 @@
+import { type DynamicModule, type LoggerService } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type Logger } from 'pino';
+import { Authenticator } from './authenticator.js';
+import { DomusAdapter } from './rest/domus-adapter.js';
+import { installGate } from './rest/gate.js';
+import { installOpenApi } from './rest/openapi.js';
+import { ParsePipe } from './rest/parse.pipe.js';
+import { answerProblem, ProblemFilter } from './rest/problem.filter.js';
+
+/** Nest's own lines: what it maps and starts is for us alone. */
+function nestLogger(log: Logger): LoggerService {
+  const write =
+    (level: 'error' | 'warn' | 'debug') =>
+    (message: unknown, ...more: unknown[]): void =>
+      log[level]({ nest: more.map(String).slice(-1)[0] }, String(message));
+  return { log: write('debug'), error: write('error'), warn: write('warn'), debug: write('debug') };
+}
+
+/**
+ * The faces over a root module, ready to `inject` or to listen. The root provides `LOG` and an `Authenticator`.
+ */
+export async function createApplication(
+  root: DynamicModule,
+  options: { log: Logger; simulated: boolean },
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(root, new DomusAdapter(), {
+    logger: nestLogger(options.log),
+    abortOnError: false,
+  });
+  app.useGlobalPipes(new ParsePipe());
+  app.useGlobalFilters(new ProblemFilter(options.log));
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.setErrorHandler((error, request, reply) => answerProblem(options.log, error, request, reply));
+  installGate(fastify, app.get(Authenticator), options);
+  installOpenApi(app);
+  await app.init();
+  await fastify.ready();
+  return app;
+}

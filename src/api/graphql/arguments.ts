@@ -1,0 +1,50 @@
+import { createParamDecorator, type ExecutionContext, type PipeTransform } from '@nestjs/common';
+import { Args, GqlExecutionContext, ID, Int } from '@nestjs/graphql';
+import { type z } from 'zod';
+import { invalidToken } from '../../kernel/errors/problems.js';
+import { type Caller } from '../../kernel/operations/caller.js';
+import { type ExpectedRevision } from '../../kernel/schema/revision.js';
+import { uuid } from '../../kernel/schema/values.js';
+import { parseInput } from '../parse-input.js';
+import { inputType } from './type-of-schema.js';
+
+/** What every resolver finds in its context. */
+export interface GraphqlContext {
+  readonly caller: Caller;
+}
+
+/** GraphQL hands over null where a field was left out on purpose; our inputs are absent or have a value, so null stays only where a schema takes it. */
+const parsed = (schema: z.ZodType, root: string): PipeTransform => ({
+  transform: (value: unknown) => parseInput(schema, value ?? {}, root, 'arguments'),
+});
+
+const parsedId: PipeTransform = { transform: (value: unknown) => parseInput(uuid, value, 'id', 'arguments') };
+
+/** `id: ID!` */
+export const IdArg = (): ParameterDecorator => Args('id', { type: () => ID }, parsedId);
+
+/** `input: CreatePoolInput!`, parsed by the schema that also reads REST's body. */
+export const InputArg = (schema: z.ZodObject): ParameterDecorator => {
+  // Made now: types that arise while the schema is built come too late for it.
+  const type = inputType(schema);
+  return Args('input', { type: () => type }, parsed(schema, ''));
+};
+
+const toExpected: PipeTransform = {
+  transform: (value: number | null | undefined): ExpectedRevision =>
+    value === null || value === undefined ? null : [value],
+};
+
+/** `revision: Int`: what `If-Match` is in REST. */
+export const RevisionArg = (): ParameterDecorator =>
+  Args(
+    'revision',
+    { type: () => Int, nullable: true, description: 'The revision that was read.' },
+    toExpected,
+  );
+
+export const GraphqlCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
+  const { caller } = GqlExecutionContext.create(context).getContext<GraphqlContext>();
+  if (!caller) throw invalidToken('Send Authorization: Bearer <token>.');
+  return caller;
+});

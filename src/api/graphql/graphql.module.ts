@@ -1,0 +1,89 @@
+import { type DynamicModule } from '@nestjs/common';
+import { GraphQLModule } from '@nestjs/graphql';
+import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
+import { type FastifyRequest } from 'fastify';
+import { type Logger } from 'pino';
+import { type WebSocket } from 'ws';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { invalidToken } from '../../kernel/errors/problems.js';
+import { LOG } from '../../kernel/logging/log.token.js';
+import { Authenticator } from '../authenticator.js';
+import { authenticate } from '../caller.js';
+import { GRAPHQL_PATH } from '../rest/gate.js';
+import { type GraphqlContext } from './arguments.js';
+import { addRelations } from './connection.js';
+import { makeErrorFormatter } from './error-format.js';
+import { boundedFields, graphqlLimits, loneOperation, refuseJsonDocument } from './limits.js';
+
+/** Of Mercurius' connection what `onConnect` needs; it is called as its method. */
+interface Connection {
+  readonly socket: WebSocket;
+  readonly context: { readonly request: FastifyRequest };
+}
+
+/** graphql-transport-ws: the server closes with this when the token is missing or bad. */
+const UNAUTHORIZED = 4401;
+
+const textField = (value: unknown, name: string): string | undefined => {
+  const field: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+  return typeof field === 'string' ? field : undefined;
+};
+
+/** The token of a subscription: `{ "authorization": "Bearer …" }` in `connection_init`, or the header of the handshake. */
+function connectionHeaders(request: FastifyRequest, payload: unknown): { authorization?: string } {
+  const given =
+    textField(payload, 'authorization') ??
+    textField(payload, 'Authorization') ??
+    request.headers.authorization;
+  return given === undefined ? {} : { authorization: given };
+}
+
+function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDriverConfig, 'driver'> {
+  addRelations();
+  return {
+    path: GRAPHQL_PATH,
+    autoSchemaFile: true,
+    sortSchema: true,
+    graphiql: false,
+    jit: 1,
+    cache: 512,
+    queryDepth: graphqlLimits.depth,
+    graphql: { parseOptions: { maxTokens: graphqlLimits.tokens } },
+    validationRules: [loneOperation, boundedFields],
+    hooks: { preParsing: (_schema, source) => refuseJsonDocument(source) },
+    context: async (request: FastifyRequest): Promise<GraphqlContext> => ({
+      caller: await authenticate(authenticator, request.headers, request.id),
+    }),
+    // Refusals of the whole request go through `ProblemFilter`, those of resolvers through the formatter.
+    errorHandler: false,
+    errorFormatter: makeErrorFormatter(log),
+    subscription: {
+      context: () => ({}),
+      onConnect: async function (
+        this: Connection,
+        data: { payload: unknown },
+      ): Promise<GraphqlContext | false> {
+        const { request } = this.context;
+        try {
+          const headers = connectionHeaders(request, data.payload);
+          return { caller: await authenticate(authenticator, headers, request.id) };
+        } catch (error) {
+          const refused = isProblem(error, invalidToken);
+          if (!refused) log.warn({ err: error, traceId: request.id }, 'a subscription could not be opened');
+          this.socket.close(
+            refused ? UNAUTHORIZED : 1011,
+            refused ? 'auth.invalid_token' : 'try again later',
+          );
+          return false;
+        }
+      },
+    },
+  };
+}
+
+export const graphqlModule = (): DynamicModule =>
+  GraphQLModule.forRootAsync<MercuriusDriverConfig>({
+    driver: MercuriusDriver,
+    inject: [LOG, Authenticator],
+    useFactory: options,
+  });

@@ -1,0 +1,60 @@
+import { RouteConfig } from '@nestjs/platform-fastify';
+import { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { requestInvalid } from '../../kernel/errors/problems.js';
+import { type Authenticator } from '../authenticator.js';
+import { authenticate } from '../caller.js';
+
+/** What the gate knows of a route; set by the route decorators through `Gate`. */
+interface GateConfig {
+  /** Needs no token. */
+  public?: boolean;
+  /** The query parameters that it reads; any other is refused. */
+  query?: readonly string[];
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    gate?: GateConfig;
+  }
+}
+
+export const Gate = (gate: GateConfig): MethodDecorator => RouteConfig({ gate });
+/** Without a token. Only for what the contract lists as unauthenticated. */
+export const Public = (): MethodDecorator => Gate({ public: true });
+
+/** Routes that plugins made, not controllers: files of the documentation and of the console page. */
+const STATIC = /^\/(docs|console)(\/|$)/;
+/** Asks for its token itself, since its refusals have a form of their own. */
+export const GRAPHQL_PATH = '/graphql';
+
+const refuseUnknown = (request: FastifyRequest, known: readonly string[]): void => {
+  const query = request.query;
+  const unknown = Object.keys(typeof query === 'object' && query !== null ? query : {}).filter(
+    (name) => !known.includes(name),
+  );
+  if (unknown.length > 0)
+    throw requestInvalid('The request has a query parameter that is not known here.', {
+      errors: unknown.map((name) => ({ path: name, message: 'unknown query parameter' })),
+    });
+};
+
+/**
+ * What stands before every route, and before its body is read: the trace id on the answer, the token, the names of the
+ * query parameters. A route that says nothing is closed and takes no parameter.
+ */
+export function installGate(
+  fastify: FastifyInstance,
+  authenticator: Authenticator,
+  options: { simulated: boolean },
+): void {
+  fastify.decorateRequest('caller', null);
+  fastify.addHook('onRequest', async (request, reply) => {
+    reply.header('domus-trace-id', request.id);
+    if (options.simulated) reply.header('domus-simulated', 'true');
+    const url = request.routeOptions.url;
+    if (request.is404 || url === undefined || url === GRAPHQL_PATH || STATIC.test(url)) return;
+    const gate = request.routeOptions.config.gate ?? {};
+    if (!gate.public) request.caller = await authenticate(authenticator, request.headers, request.id);
+    refuseUnknown(request, gate.query ?? []);
+  });
+}

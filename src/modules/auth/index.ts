@@ -1,0 +1,1 @@
+export { TokenService } from './token.service.js';

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { capability, hypervisorKind } from '../../agent-contract/index.js';
+import { bytes, instant, objectName, uuid } from '../../kernel/schema/values.js';
+
+export const hostState = z.enum(['enrolled', 'online', 'offline']).meta({ id: 'HostState' });
+
+export const hypervisor = z
+  .object({
+    kind: hypervisorKind.meta({ id: 'HypervisorKind' }),
+    version: z.string(),
+    accelerator: z
+      .enum(['kvm', 'tcg'])
+      .meta({ id: 'Accelerator' })
+      .nullable()
+      .describe('Null where the word means nothing.'),
+  })
+  .meta({ id: 'Hypervisor' });
+
+const hostCapability = z
+  .object({ ...capability.shape, support: capability.shape.support.meta({ id: 'SupportLevel' }) })
+  .meta({
+    id: 'Capability',
+    description: 'What this host can do; what is not named is refused with `capability.absent`.',
+  });
+
+export const host = z
+  .object({
+    id: uuid,
+    poolId: uuid,
+    name: objectName,
+    address: z.string().describe('host:port at which the agent listens.'),
+    state: hostState.describe(
+      '`enrolled` until it was reached once; `offline`: what it runs is not known, and goes on running.',
+    ),
+    hypervisor: hypervisor.nullable().describe('Null until the host was reached once.'),
+    capabilities: z.array(hostCapability),
+    architecture: z.string().nullable(),
+    cpuCount: z.int(),
+    memoryBytes: bytes,
+    reservedMemoryBytes: bytes.describe('Memory that the machine itself needs; domains may claim the rest.'),
+    agentVersion: z.string().nullable(),
+    bootId: z.string().nullable().describe('Of this boot of the machine.'),
+    epoch: z
+      .int()
+      .describe('Raised when the host is declared dead; an agent with an older one is not obeyed.'),
+    simulated: z.boolean(),
+    revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
+    observedAt: instant.nullable(),
+    createdAt: instant,
+    updatedAt: instant,
+  })
+  .meta({ id: 'Host', description: 'A machine that runs an agent.' });

@@ -1,0 +1,2 @@
+export { hostNotFound } from './host.errors.js';
+export { hostModel } from './host.queries.js';

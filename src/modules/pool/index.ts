@@ -1,0 +1,3 @@
+export { poolExists, poolNotFound } from './pool.errors.js';
+export { poolModel } from './pool.queries.js';
+export { PoolService } from './pool.service.js';

@@ -1,0 +1,55 @@
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { violates } from '../../kernel/database/constraint.js';
+import { type Caller } from '../../kernel/operations/caller.js';
+import { firstRowOf } from '../../kernel/database/sql.js';
+import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
+import { newId } from '../../kernel/schema/values.js';
+import { poolExists, poolNotFound } from './pool.errors.js';
+import { type CreatePoolInput, type PatchPoolInput } from './pool.schema.js';
+
+/** Short writes on pools. Reads go through `poolModel`. */
+@Injectable()
+export class PoolService {
+  constructor(private readonly source: DataSource) {}
+
+  /** Answers with the id. */
+  async create(input: CreatePoolInput, _caller: Caller): Promise<string> {
+    const id = input.id ?? newId();
+    await this.write(input.name, (tx) =>
+      tx.query(`insert into pool (id, name, agent_networks) values ($1, $2, $3)`, [
+        id,
+        input.name,
+        input.agentNetworks,
+      ]),
+    );
+    return id;
+  }
+
+  async patch(id: string, input: PatchPoolInput, expected: ExpectedRevision, _caller: Caller): Promise<void> {
+    await this.write(input.name ?? '', async (tx) => {
+      const row = await firstRowOf<{ revision: number }>(
+        tx,
+        `select revision from pool where id = $1 for update`,
+        [id],
+      );
+      if (!row) throw poolNotFound(`There is no pool ${id}.`);
+      matchRevision(expected, row.revision, true);
+      await tx.query(
+        `update pool set name = coalesce($2, name), agent_networks = coalesce($3, agent_networks),
+           revision = revision + 1, updated_at = now() where id = $1`,
+        [id, input.name ?? null, input.agentNetworks ?? null],
+      );
+    });
+  }
+
+  private async write(name: string, work: (tx: EntityManager) => Promise<unknown>): Promise<void> {
+    try {
+      await this.source.transaction(work);
+    } catch (error) {
+      if (violates(error, 'pk_pool')) throw poolExists('There is already a pool with this id.');
+      if (violates(error, 'ix_pool_name')) throw poolExists(`There is already a pool named ${name}.`);
+      throw error;
+    }
+  }
+}

@@ -1,6 +1,6 @@
 import { HttpException } from '@nestjs/common';
 import { type Logger } from 'pino';
-import { isConnectionError, unavailable } from '../kernel/database/connection-errors.js';
+import { isDatabaseUnavailable, unavailable } from '../kernel/database/unavailable.js';
 import { defineProblem, isProblem, ProblemError } from '../kernel/errors/problem.js';
 import { internalError, requestInvalid, requestMalformed, routeNotFound } from '../kernel/errors/problems.js';
 
@@ -26,7 +26,7 @@ const statusOf = (error: object): number | null => {
 /** Whatever was thrown, as the problem that is answered. Pure: `reportFailure` logs. */
 export function toProblemError(error: unknown): ProblemError {
   if (isProblem(error)) return error;
-  if (isConnectionError(error)) return unavailable(error);
+  if (isDatabaseUnavailable(error)) return unavailable(error);
   const status = typeof error === 'object' && error !== null ? statusOf(error) : null;
   const detail = error instanceof Error ? error.message : '';
   switch (status) {

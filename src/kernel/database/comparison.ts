@@ -1,6 +1,6 @@
 import { type FilterNode, type FilterValue } from '../schema/filter.js';
 import { type Field, type FieldKind, type ReadModel } from './read-model.js';
-import { type Parameters } from './statement.js';
+import { type Parameters } from './parameters.js';
 
 /** A comparison that the model does not allow. The caller adds where it stood. */
 export class ComparisonError extends Error {

@@ -3,7 +3,7 @@ import { filterSql } from './comparison.js';
 import { afterSql, keySql, type Order, orderSql } from './order.js';
 import { type Field, type ReadModel } from './read-model.js';
 import { type Selection } from './selection.js';
-import { Parameters, type Statement } from './statement.js';
+import { Parameters, type BoundStatement } from './parameters.js';
 
 export interface PageRequest {
   readonly selection: Selection;
@@ -59,7 +59,7 @@ function relationSql(
  * One row of three columns: the items as JSON text without the brackets, whether more follow, and the last item's sort
  * values as a JSON array (null when there is no item).
  */
-export function compilePage(model: ReadModel, request: PageRequest): Statement {
+export function compilePage(model: ReadModel, request: PageRequest): BoundStatement {
   const { order } = request;
   const parameters = new Parameters();
   const limit = parameters.add(request.limit, 'int');
@@ -78,7 +78,7 @@ ${keyArray(order, 't')} as key from (select * from "${model.table}" t ${where} o
 }
 
 /** One row of two columns, or none: the object as JSON text, and its revision (null where the noun has none). */
-export function compileOne(model: ReadModel, id: string, selection: Selection): Statement {
+export function compileOne(model: ReadModel, id: string, selection: Selection): BoundStatement {
   const parameters = new Parameters();
   const idField = model.fields.get('id');
   if (!idField) throw new Error(`${model.noun} has no id.`);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { requestInvalid } from '../errors/problems.js';
 import { castOf, misfit } from './comparison.js';
 import { type Field, type ReadModel } from './read-model.js';
-import { type Parameters } from './statement.js';
+import { type Parameters } from './parameters.js';
 
 /** `sort=-createdAt,name`, read against a model. The id always comes last, so that the order is total. */
 export interface Order {

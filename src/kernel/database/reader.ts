@@ -4,11 +4,11 @@ import { requestInvalid } from '../errors/problems.js';
 import { type FilterNode, FilterSyntaxError, parseFilter } from '../schema/filter.js';
 import { ComparisonError } from './comparison.js';
 import { compileOne, compilePage } from './compile-read.js';
-import { isConnectionError, unavailable } from './connection-errors.js';
+import { isDatabaseUnavailable, unavailable } from './unavailable.js';
 import { readCursor, readOrder, writeCursor } from './order.js';
 import { type ReadModel } from './read-model.js';
 import { type Selection } from './selection.js';
-import { type Statement, StatementNames } from './statement.js';
+import { type BoundStatement, StatementNames } from './parameters.js';
 
 export interface PageQuery {
   readonly selection: Selection;
@@ -94,7 +94,7 @@ export class Reader {
   }
 
   /** For reads that no model covers. Columns come in the order of the statement. */
-  async run(statement: Statement): Promise<unknown[][]> {
+  async run(statement: BoundStatement): Promise<unknown[][]> {
     const name = this.names.of(statement.text);
     const query = {
       ...(name === undefined ? {} : { name }),
@@ -107,7 +107,7 @@ export class Reader {
       const { rows } = await this.pool().query<unknown[]>(query);
       return rows;
     } catch (error) {
-      throw isConnectionError(error) ? unavailable(error) : error;
+      throw isDatabaseUnavailable(error) ? unavailable(error) : error;
     }
   }
 }

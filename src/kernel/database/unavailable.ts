@@ -1,3 +1,6 @@
+import { type ProblemError } from '../errors/problem.js';
+import { databaseUnavailable } from '../errors/problems.js';
+
 /** SQLSTATEs of a server that is going, gone or full: class 08, 57P01–57P03 (shutting down, crashed, starting), 53300. */
 const STATES = /^(08\w{3}|57P0[1235]|53300)$/;
 const SYSTEM = new Set([
@@ -32,3 +35,13 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable);
   return driverError !== undefined && driverError !== error && isDatabaseUnavailable(driverError);
 }
+
+/** How a face says it. */
+export const unavailable = (cause: unknown): ProblemError =>
+  databaseUnavailable(
+    'The database does not answer. What was asked was not done, or is not known to be done.',
+    {
+      cause,
+      retryAfterSeconds: 1,
+    },
+  );

@@ -1,5 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import { DedicatedConnection } from '../database/dedicated-connection.js';
 import { type Log } from './engine-options.js';
 
 /** Two-key advisory locks of this class belong to worker processes. */
@@ -10,30 +9,39 @@ export const presentSql = (owner: string): string => `exists (select from pg_loc
   where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
     and classid = ${CLASS} and objid = (hashtext(${owner}::text)::bigint & 4294967295)::oid and objsubid = 2 and granted)`;
 
+/** So long after a lost connection came back, others may still be on their way back. */
+const REUNION_MS = 3_000;
+
 /**
  * Shows the others that this process lives: a session advisory lock on a connection of its own. When the process dies,
  * PostgreSQL sees the connection end and frees the lock; what the process ran moves on without waiting for its lease.
  */
 export class Presence {
-  private client: pg.Client | undefined;
-  private closed = false;
-  private since = 0;
-  private reconnected = false;
-  private holding: Promise<void> | undefined;
+  private readonly connection: DedicatedConnection;
+  /** On our clock; undefined before the first time. */
+  private firstHeld: number | undefined;
+  private regained: number | undefined;
 
   constructor(
-    private readonly url: string,
-    private readonly processId: string,
-    private readonly log: Log,
+    url: string,
+    processId: string,
+    log: Log,
     private readonly now: () => number,
-  ) {}
-
-  async start(): Promise<void> {
-    await this.connect();
+  ) {
+    this.connection = new DedicatedConnection({
+      url,
+      name: 'domus presence',
+      log,
+      prepare: async (client) => {
+        await client.query(`select pg_advisory_lock($1, hashtext($2::text))`, [CLASS, processId]);
+        if (this.firstHeld === undefined) this.firstHeld = now();
+        else this.regained = now();
+      },
+    });
   }
 
-  get held(): boolean {
-    return this.client !== undefined;
+  start(): Promise<void> {
+    return this.connection.connect();
   }
 
   /**
@@ -41,49 +49,10 @@ export class Presence {
    * took ours took everybody's, and the others are reconnecting too.
    */
   get canJudge(): boolean {
-    return this.held && (!this.reconnected || this.now() - this.since > 3_000);
+    return this.connection.held && (this.regained === undefined || this.now() - this.regained > REUNION_MS);
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    const client = this.client;
-    this.client = undefined;
-    await client?.end().catch(() => undefined);
-    await this.holding?.catch(() => undefined);
-  }
-
-  private async connect(): Promise<void> {
-    const client = new pg.Client({
-      connectionString: this.url,
-      application_name: 'domus presence',
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 5_000,
-      connectionTimeoutMillis: 2_000,
-    });
-    const lost = (error?: Error): void => {
-      if (this.client !== client) return;
-      this.client = undefined;
-      if (this.closed) return;
-      this.log.warn({ err: error }, 'the presence connection was lost');
-      this.holding = this.reconnect();
-    };
-    client.on('error', lost);
-    client.on('end', () => lost());
-    await client.connect();
-    await client.query(`select pg_advisory_lock($1, hashtext($2::text))`, [CLASS, this.processId]);
-    if (this.closed) {
-      await client.end();
-      return;
-    }
-    this.client = client;
-    this.since = this.now();
-  }
-
-  private async reconnect(): Promise<void> {
-    this.reconnected = true;
-    while (!this.closed && !this.client) {
-      await delay(100);
-      await this.connect().catch(() => undefined);
-    }
+  close(): Promise<void> {
+    return this.connection.close();
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../src/launcher/project-root.js';
@@ -6,26 +6,12 @@ import { type Benchmark, type Outcome } from './benchmark.js';
 import { machineName, othersLoad } from './machine-load.js';
 import { report, type Surroundings } from './report.js';
 
-const suffix = '.bench.js';
-const usage = 'Usage: domus bench [--rounds N] [name …]';
-
-/** Runs what is named, or everything, and ends with 1 if a target was missed. */
-async function main(argv: string[]): Promise<number> {
-  const names = readdirSync(import.meta.dirname)
-    .filter((file) => file.endsWith(suffix))
-    .map((file) => file.slice(0, -suffix.length))
-    .sort();
-  const rounds = takeRounds(argv);
-  const unknown = argv.find((name) => !names.includes(name));
-  if (rounds === null || unknown !== undefined) {
-    if (unknown !== undefined) say(`There is no benchmark ${unknown}; there are: ${names.join(', ')}.`);
-    say(usage);
-    return 2;
-  }
+/** Run by `./domus bench`: the number of rounds or an empty word, then names that exist. Ends with 1 if a target was missed. */
+async function main([rounds, ...names]: string[]): Promise<number> {
   let missed = 0;
-  for (const name of names.filter((each) => argv.length === 0 || argv.includes(each))) {
-    const { benchmark } = (await import(`./${name}${suffix}`)) as { benchmark: Benchmark };
-    const outcome = await runOne(benchmark, rounds);
+  for (const name of names) {
+    const { benchmark } = (await import(`./${name}.bench.js`)) as { benchmark: Benchmark };
+    const outcome = await runOne(benchmark, Number(rounds || 40));
     missed += outcome.targets.filter(({ met }) => !met).length;
   }
   return missed > 0 ? 1 : 0;
@@ -57,14 +43,6 @@ function keep({ name, describe }: Benchmark, outcome: Outcome, around: Surroundi
     `${JSON.stringify({ name, describe, at, node: process.version, ...around, ...outcome })}\n`,
   );
   return file;
-}
-
-/** Takes `--rounds N` out of the words; null when it is no number. */
-function takeRounds(argv: string[]): number | null {
-  const at = argv.indexOf('--rounds');
-  if (at === -1) return 40;
-  const rounds = Number(argv.splice(at, 2)[1]);
-  return Number.isInteger(rounds) && rounds > 0 ? rounds : null;
 }
 
 function say(line: string): void {

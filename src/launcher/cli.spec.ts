@@ -21,6 +21,7 @@ describe('the command line', () => {
     });
     expect(parse('logs server -f')).toMatchObject({ part: 'server', follow: true });
     expect(parse('test unit qemu')).toEqual({ name: 'test', suites: ['unit', 'qemu'] });
+    expect(parse('bench list --rounds 9')).toEqual({ name: 'bench', names: ['list'], rounds: 9 });
   });
 
   it.each([
@@ -31,6 +32,7 @@ describe('the command line', () => {
     'up --port -1',
     'up --port 70000',
     'status --port 1',
+    'bench --rounds 0',
     'logs ../../etc/x',
   ])('takes "%s" for a mistake in usage', (line) => {
     expect(() => parse(line)).toThrow(LauncherError);

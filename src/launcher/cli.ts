@@ -29,7 +29,7 @@ export type Command =
   | { name: 'status'; data: string; json: boolean }
   | { name: 'logs'; data: string; part: string | undefined; follow: boolean }
   | { name: 'test'; suites: string[] }
-  | { name: 'bench'; names: string[] }
+  | { name: 'bench'; names: string[]; rounds: number | undefined }
   | { name: 'help' };
 
 export const usage = `Usage: domus <command> [options]
@@ -40,7 +40,8 @@ export const usage = `Usage: domus <command> [options]
   status [--json]       what runs, and the domains
   logs [NAME] [-f]      server, agent or postgres
   test [SUITE…]         unit, integration, e2e, qemu
-  bench [NAME…]         side-by-side benchmarks
+  bench [NAME…] [--rounds N]
+                        side-by-side benchmarks
 
   --data DIR            the data folder, ./.domus unless given
   --port N              the port on 127.0.0.1, 8080 unless given; 0 takes any free one
@@ -78,8 +79,10 @@ export function parseCommand(argv: string[]): Command {
     }
     case 'test':
       return { name, suites: parse(rest, Infinity, {}).positionals };
-    case 'bench':
-      return { name, names: parse(rest, Infinity, {}).positionals };
+    case 'bench': {
+      const { values, positionals } = parse(rest, Infinity, { rounds: { type: 'string' } });
+      return { name, names: positionals, rounds: parseRounds(values.rounds) };
+    }
     case 'help':
     case '--help':
     case '-h':
@@ -111,6 +114,11 @@ function parsePort(text: string): number {
   if (!/^\d+$/.test(text) || port > 65_535)
     throw usageError(`--port takes a number from 0 to 65535, not ${text}.`);
   return port;
+}
+
+function parseRounds(text: string | undefined): number | undefined {
+  if (text === undefined || /^[1-9]\d{0,4}$/.test(text)) return text === undefined ? text : Number(text);
+  throw usageError(`--rounds takes a number from 1, not ${text}.`);
 }
 
 /** Runs one command; its answer is the exit code. Each is loaded only when it is asked for: `status` should not wait for jest. */

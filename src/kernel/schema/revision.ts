@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { defineProblem } from '../errors/problem.js';
 import { requestInvalid } from '../errors/problems.js';
 
@@ -15,7 +16,8 @@ export const revisionRequired = defineProblem({
 });
 
 /** What the caller last saw: `If-Match` in REST, `revision` in GraphQL. Null: they did not say. */
-export type ExpectedRevision = readonly number[] | 'any' | null;
+export const expectedRevision = z.union([z.array(z.int()).readonly(), z.literal('any')]).nullable();
+export type ExpectedRevision = z.output<typeof expectedRevision>;
 
 /** `"3"`, `"3", "4"` or `*`. A weak tag is never right for a write. */
 export function readIfMatch(header: string | undefined): ExpectedRevision {

@@ -1,3 +1,4 @@
 export { poolExists, poolNotFound } from './pool.errors.js';
 export { poolModel } from './pool.queries.js';
 export { PoolService } from './pool.service.js';
+export { requirePool } from './require-pool.js';

@@ -1,0 +1,4 @@
+export { ensureDefaultNetwork } from './default-network.js';
+export { networkNotFound } from './network.errors.js';
+export { networkModel } from './network.queries.js';
+export { NetworkService } from './network.service.js';

@@ -91,6 +91,19 @@ describe('a directory repository', () => {
       expect((await readdir(root)).sort()).toEqual(['.domus-repository', 'boot']);
     });
 
+    it('goes with an empty folder of volumes when the repository is detached, and nothing else goes', async () => {
+      await backend.attach(repository, { create: false });
+      const made = volume();
+      await backend.createVolume(made, 512);
+      await backend.deleteVolume(made);
+      await backend.detach(repository);
+      expect(await readdir(root)).toEqual(['boot']);
+      await backend.attach(repository, { create: false });
+      await backend.createVolume(made, 512);
+      await backend.detach(repository);
+      expect(await volumesOf()).toEqual([`${made.id}.raw`]);
+    });
+
     it('is not read through a symbolic link', async () => {
       await writeFile(join(folder, 'mark'), repository.id);
       await symlink(join(folder, 'mark'), join(root, '.domus-repository'));

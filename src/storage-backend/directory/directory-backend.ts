@@ -13,6 +13,7 @@ import {
   openVolumeFile,
   openVolumes,
   readQcow2Size,
+  removeEmptyVolumes,
   removeVolume,
   VOLUMES,
 } from './volume-files.js';
@@ -66,7 +67,8 @@ export class DirectoryBackend implements StorageBackend {
     return this.#reaching(repository, async () => {
       const root = await openRoot(repository);
       try {
-        await removeMarker(root, repository.id);
+        if (!(await removeMarker(root, repository.id))) return;
+        await removeEmptyVolumes(root);
       } finally {
         await root.close();
       }

@@ -50,11 +50,12 @@ export async function writeMarker(root: FileHandle, repositoryId: string): Promi
   return readMarker(root);
 }
 
-/** Only the repository's own mark goes. */
-export async function removeMarker(root: FileHandle, repositoryId: string): Promise<void> {
-  if ((await readMarker(root)) !== repositoryId) return;
+/** Only the repository's own mark goes. Answers whether it was there. */
+export async function removeMarker(root: FileHandle, repositoryId: string): Promise<boolean> {
+  if ((await readMarker(root)) !== repositoryId) return false;
   await unlink(below(root, MARKER));
   await root.sync();
+  return true;
 }
 
 export function requireOwnMark(found: string | null, repositoryId: string): void {

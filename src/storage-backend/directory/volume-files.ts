@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs';
-import { link, mkdir, open, unlink, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import {
   repositoryFull,
   repositoryUnavailable,
@@ -46,6 +46,13 @@ export async function openVolumes(
   });
   await root.sync();
   return openVolumes(root, { create: false });
+}
+
+/** Removes the folder of volumes if nothing is in it: then it is as Domus made it. */
+export async function removeEmptyVolumes(root: FileHandle): Promise<void> {
+  await rmdir(below(root, VOLUMES)).catch((error: unknown) => {
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errorCode(error) ?? '')) throw error;
+  });
 }
 
 /** The volume's file as a checked handle (to be closed by the caller); null when it is not there. */

@@ -1,0 +1,178 @@
+import { type EntityManager } from 'typeorm';
+import { attachRepository, repositoryRoom, type RepositoryRef } from '../../../agent-contract/index.js';
+import { rowsOf } from '../../../kernel/database/sql.js';
+import { isProblem } from '../../../kernel/errors/problem.js';
+import { hostUnreachable, objectBusy, requestInvalid } from '../../../kernel/errors/problems.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive } from '../../../kernel/operations/locks.js';
+import { newId, uuid } from '../../../kernel/schema/values.js';
+import { requirePool } from '../../pool/index.js';
+import { recordRoom } from '../executor.js';
+import { repositoryExists, repositoryNameTaken } from '../storage.errors.js';
+import { insertRepository } from '../storage.rows.js';
+import { createStorageRepositoryInput, plainFolder } from '../storage.schema.js';
+import { announce, onExecutor, type StorageServices } from './services.js';
+
+interface ChosenHost {
+  readonly hostId: string;
+  readonly hostEpoch: number;
+}
+
+interface CreatePlan {
+  readonly repository: RepositoryRef;
+  readonly poolId: string;
+  readonly create: boolean;
+  /** The first one makes and marks the folder; the others must find that mark, or else they see another folder. */
+  readonly hosts: readonly ChosenHost[];
+}
+
+const input = createStorageRepositoryInput.extend({ id: uuid });
+
+/** Takes a folder of a host, with whatever is in it, as a storage repository of the pool. */
+export const createStorageRepository = defineOperation({
+  name: 'storage_repository.create',
+  input,
+  role: 'pool-operator',
+  errors: [repositoryExists, repositoryNameTaken, hostUnreachable, requestInvalid, objectBusy],
+  steps: ['attach-first', 'attach-others', 'make-ready'],
+  deadlineMs: 120_000,
+  target: ({ id }) => ({ type: 'storage_repository', id }),
+  locks: ({ id }) => [exclusive('storage_repository', id)],
+  accept: async (tx, asked, { operationId }) => {
+    const { id, name, poolId, kind, create } = asked;
+    const path = plainFolder(asked.path);
+    await requirePool(tx, poolId);
+    const { hosts, shared } = await chooseHosts(tx, asked);
+    await refusePlaceTaken(tx, hosts, path);
+    await insertRepository(tx, { id, name, poolId, kind, settings: { path, shared } });
+    for (const { hostId } of hosts) {
+      await rowsOf(
+        tx,
+        `insert into attachment (id, repository_id, host_id, path, state) values ($1, $2, $3, $4, 'detached')`,
+        [newId(), id, hostId, path],
+      );
+    }
+    await announce(tx, 'storage_repository', 'created', {
+      id,
+      poolId,
+      operationId,
+      changes: { name, kind, path, shared, state: 'creating' },
+    });
+    return { poolId, plan: { repository: { id, kind, path }, poolId, create, hosts } satisfies CreatePlan };
+  },
+  run: async (context, plan: CreatePlan, services: StorageServices) => {
+    const { repository, create } = plan;
+    const [first, ...others] = plan.hosts;
+    if (!first) throw new Error('A storage repository was accepted without a host.');
+    const room = await context.step('attach-first', {
+      run: (fencing) =>
+        onExecutor(context, services, first, fencing, attachRepository, { repository, create }),
+    });
+    const reached = await context.step('attach-others', {
+      run: () => whoSeesIt(context.signal, services, repository, others),
+    });
+    await context.step('make-ready', {
+      run: () =>
+        context.transaction(async (tx) => {
+          await recordRoom(tx, repository.id, first.hostId, room);
+          for (const other of reached) await recordRoom(tx, repository.id, other.hostId, other);
+          await rowsOf(
+            tx,
+            `update attachment set state = 'unavailable', observed_at = now()
+              where repository_id = $1 and state = 'detached'`,
+            [repository.id],
+          );
+          await rowsOf(
+            tx,
+            `update storage_repository set state = 'ready', updated_at = now() where id = $1`,
+            [repository.id],
+          );
+          await announce(tx, 'storage_repository', 'updated', {
+            id: repository.id,
+            poolId: plan.poolId,
+            operationId: context.operationId,
+            changes: { state: 'ready' },
+          });
+          return null;
+        }),
+    });
+  },
+  settle: async (tx, { repository, poolId }, { operationId, outcome }) => {
+    if (outcome === 'succeeded') return;
+    // One that could not be attached never was; what is in its folder stays.
+    await rowsOf(tx, `delete from storage_repository where id = $1`, [repository.id]);
+    await announce(tx, 'storage_repository', 'deleted', { id: repository.id, poolId, operationId });
+  },
+});
+
+/** Simulated hosts of a pool have one storage between them, so that what is made on one is there for all. */
+async function chooseHosts(
+  tx: EntityManager,
+  { poolId, hostId, shared }: { poolId: string; hostId?: string | undefined; shared: boolean },
+): Promise<{ hosts: ChosenHost[]; shared: boolean }> {
+  const rows = await rowsOf<ChosenHost & { state: string; simulated: boolean }>(
+    tx,
+    `select id as "hostId", epoch as "hostEpoch", state, simulated
+       from host where pool_id = $1 order by id for key share`,
+    [poolId],
+  );
+  const plain = ({ hostId, hostEpoch }: ChosenHost): ChosenHost => ({ hostId, hostEpoch });
+  const online = rows.filter((row) => row.state === 'online');
+  const everywhere = shared || (hostId === undefined && online.every((row) => row.simulated));
+  const invalid = (message: string) =>
+    requestInvalid(`hostId ${message}.`, { errors: [{ path: 'hostId', message }] });
+  if (hostId !== undefined) {
+    if (!rows.some((row) => row.hostId === hostId)) throw invalid('is no host of the pool');
+    const named = online.find((host) => host.hostId === hostId);
+    if (!named) throw hostUnreachable('The host is not online.');
+    const others = everywhere ? online.filter((host) => host !== named) : [];
+    return { hosts: [named, ...others].map(plain), shared: everywhere };
+  }
+  if (online.length === 0) throw hostUnreachable('No host of the pool is online.');
+  if (online.length > 1 && !everywhere) throw invalid('must say which of the online hosts has the folder');
+  return { hosts: online.map(plain), shared: shared || online.length > 1 };
+}
+
+async function refusePlaceTaken(
+  tx: EntityManager,
+  hosts: readonly ChosenHost[],
+  path: string,
+): Promise<void> {
+  const taken = await rowsOf<{ id: string; name: string }>(
+    tx,
+    `select r.id, r.name from attachment a join storage_repository r on r.id = a.repository_id
+      where a.path = $1 and a.host_id = any($2)`,
+    [path, hosts.map((host) => host.hostId)],
+  );
+  if (taken.length === 0) return;
+  throw repositoryExists(`The folder ${path} is already a storage repository.`, {
+    blockers: taken.map(({ id, name }) => ({
+      code: repositoryExists.code,
+      detail: `It is ${name}.`,
+      object: { type: 'storage_repository', id },
+      operationId: null,
+      clearedBy: 'Delete that storage repository, which keeps its files.',
+    })),
+  });
+}
+
+/** The others are only asked for the room: an answer means that they found the mark which the first one made. */
+async function whoSeesIt(
+  signal: AbortSignal,
+  services: StorageServices,
+  repository: RepositoryRef,
+  others: readonly ChosenHost[],
+): Promise<{ hostId: string; capacityBytes: number; freeBytes: number }[]> {
+  const answers = await Promise.all(
+    others.map(async ({ hostId }) => {
+      try {
+        const room = await services.links.call(hostId, repositoryRoom, { repository }, { signal });
+        return [{ hostId, ...room }];
+      } catch (error) {
+        if (!isProblem(error)) throw error;
+        return [];
+      }
+    }),
+  );
+  return answers.flat();
+}

@@ -1,0 +1,120 @@
+import {
+  createVolume as make,
+  deleteVolume as unmake,
+  repositoryRoom,
+  type VolumeRef,
+} from '../../../agent-contract/index.js';
+import { rowsOf } from '../../../kernel/database/sql.js';
+import { isProblem } from '../../../kernel/errors/problem.js';
+import { hostUnreachable, objectBusy, requestInvalid } from '../../../kernel/errors/problems.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive, shared } from '../../../kernel/operations/locks.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { chooseExecutor, dropHoldOfOperation, holdForOperation, type Executor } from '../executor.js';
+import {
+  repositoryBadState,
+  repositoryFull,
+  repositoryUnavailable,
+  volumeExists,
+} from '../storage.errors.js';
+import { insertVolume, lockRepositoryFor, requireRepository } from '../storage.rows.js';
+import { createVolumeInput, wholeSectors } from '../storage.schema.js';
+import { announce, onExecutor, refreshRoom, type StorageServices } from './services.js';
+
+interface CreatePlan {
+  readonly volume: VolumeRef;
+  readonly sizeBytes: number;
+  readonly poolId: string;
+  readonly executor: Executor;
+}
+
+/** Makes an empty volume, on the repository's executor host. */
+export const createVolume = defineOperation({
+  name: 'volume.create',
+  input: createVolumeInput.extend({ id: uuid }),
+  role: 'vm-admin',
+  errors: [
+    requestInvalid,
+    repositoryBadState,
+    repositoryUnavailable,
+    repositoryFull,
+    volumeExists,
+    hostUnreachable,
+    objectBusy,
+  ],
+  steps: ['make', 'make-ready'],
+  deadlineMs: 180_000,
+  target: ({ id }) => ({ type: 'volume', id }),
+  locks: ({ id, repositoryId }) => [exclusive('volume', id), shared('storage_repository', repositoryId)],
+  check: async ({ links, entities }: StorageServices, { repositoryId, sizeBytes }) => {
+    await requireRepository(entities, repositoryId);
+    const { hostId, repository } = await chooseExecutor(entities, repositoryId);
+    const { freeBytes } = await links.call(hostId, repositoryRoom, { repository });
+    if (sizeBytes > freeBytes) {
+      throw repositoryFull(`${sizeBytes} bytes are wanted and ${freeBytes} are free.`);
+    }
+  },
+  accept: async (tx, asked, { operationId }) => {
+    const { id, name, repositoryId, format } = asked;
+    const sizeBytes = wholeSectors(asked.sizeBytes);
+    await requireRepository(tx, repositoryId);
+    const repository = await lockRepositoryFor(tx, repositoryId, 'hold_volumes', 'share');
+    const executor = await chooseExecutor(tx, repositoryId);
+    await insertVolume(tx, { id, name, repositoryId, format, sizeBytes });
+    await holdForOperation(tx, id, executor.hostId, operationId);
+    await announce(tx, 'volume', 'created', {
+      id,
+      poolId: repository.poolId,
+      operationId,
+      changes: { name, repositoryId, format, sizeBytes, state: 'creating' },
+    });
+    const volume = { id, repository: executor.repository, format };
+    return {
+      poolId: repository.poolId,
+      moreLocks: [shared('host', executor.hostId)],
+      plan: { volume, sizeBytes, poolId: repository.poolId, executor } satisfies CreatePlan,
+    };
+  },
+  run: async (context, plan: CreatePlan, services: StorageServices) => {
+    const { volume, sizeBytes, executor } = plan;
+    let bytesAreOthers = false;
+    const made = await context.step('make', {
+      run: async (fencing) => {
+        try {
+          return await onExecutor(context, services, executor, fencing, make, { volume, sizeBytes });
+        } catch (error) {
+          bytesAreOthers = isProblem(error, volumeExists);
+          throw error;
+        }
+      },
+      undo: async (_made, fencing) => {
+        if (bytesAreOthers) return;
+        await onExecutor(context, services, executor, fencing, unmake, { volume });
+      },
+    });
+    await refreshRoom(context, services, executor);
+    await context.step('make-ready', {
+      run: () =>
+        context.transaction(async (tx) => {
+          await rowsOf(
+            tx,
+            `update volume set state = 'ready', allocated_bytes = $2, updated_at = now() where id = $1`,
+            [volume.id, made.allocatedBytes],
+          );
+          await announce(tx, 'volume', 'updated', {
+            id: volume.id,
+            poolId: plan.poolId,
+            operationId: context.operationId,
+            changes: { state: 'ready', allocatedBytes: made.allocatedBytes },
+          });
+          return null;
+        }),
+    });
+  },
+  settle: async (tx, { volume, poolId }, { operationId, outcome }) => {
+    await dropHoldOfOperation(tx, operationId);
+    if (outcome === 'succeeded') return;
+    await rowsOf(tx, `delete from volume where id = $1`, [volume.id]);
+    await announce(tx, 'volume', 'deleted', { id: volume.id, poolId, operationId });
+  },
+});

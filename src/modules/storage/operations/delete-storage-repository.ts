@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import { detachRepository, type RepositoryRef } from '../../../agent-contract/index.js';
+import { rowsOf } from '../../../kernel/database/sql.js';
+import { isProblem } from '../../../kernel/errors/problem.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive } from '../../../kernel/operations/locks.js';
+import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import {
+  repositoryBadState,
+  repositoryNotEmpty,
+  repositoryNotFound,
+  repositoryUnavailable,
+} from '../storage.errors.js';
+import { lockRepositoryFor } from '../storage.rows.js';
+import { refuseRepositoryNotEmpty } from '../storage.usage.js';
+import { announce, onExecutor, type StorageServices } from './services.js';
+
+interface DeletePlan {
+  readonly id: string;
+  readonly poolId: string;
+  readonly hosts: readonly { hostId: string; hostEpoch: number; repository: RepositoryRef }[];
+}
+
+/**
+ * Takes the repository out of the pool and its mark off the storage. Files that Domus did not make stay where they are.
+ * One that fails half-way stays `deleting`, and is deleted by asking again.
+ */
+export const deleteStorageRepository = defineOperation({
+  name: 'storage_repository.delete',
+  input: z.object({ repositoryId: uuid, expected: expectedRevision.default(null) }),
+  role: 'pool-operator',
+  errors: [repositoryNotFound, repositoryNotEmpty, repositoryBadState, revisionStale, objectBusy],
+  steps: ['detach', 'remove-rows'],
+  deadlineMs: 120_000,
+  target: ({ repositoryId }) => ({ type: 'storage_repository', id: repositoryId }),
+  locks: ({ repositoryId }) => [exclusive('storage_repository', repositoryId)],
+  accept: async (tx, { repositoryId, expected }, { operationId }) => {
+    const row = await lockRepositoryFor(tx, repositoryId, 'delete', 'update');
+    matchRevision(expected, row.revision);
+    await refuseRepositoryNotEmpty(tx, row);
+    await rowsOf(tx, `update storage_repository set state = 'deleting' where id = $1`, [row.id]);
+    await announce(tx, 'storage_repository', 'updated', {
+      id: row.id,
+      poolId: row.poolId,
+      operationId,
+      changes: { state: 'deleting' },
+    });
+    const attachments = await rowsOf<{ hostId: string; hostEpoch: number; path: string }>(
+      tx,
+      `select h.id as "hostId", h.epoch as "hostEpoch", a.path
+         from attachment a join host h on h.id = a.host_id where a.repository_id = $1 order by h.id`,
+      [row.id],
+    );
+    const hosts = attachments.map(({ hostId, hostEpoch, path }) => ({
+      hostId,
+      hostEpoch,
+      repository: { id: row.id, kind: row.kind, path },
+    }));
+    return { poolId: row.poolId, plan: { id: row.id, poolId: row.poolId, hosts } satisfies DeletePlan };
+  },
+  run: async (context, plan: DeletePlan, services: StorageServices) => {
+    await context.step('detach', {
+      run: async (fencing) => {
+        const keptTheMark: string[] = [];
+        for (const { repository, ...host } of plan.hosts) {
+          try {
+            await onExecutor(context, services, host, fencing, detachRepository, { repository });
+          } catch (error) {
+            // A host or a disk that is gone must not keep a repository alive. The mark that stays there only means that
+            // the folder is refused as another repository until somebody removes it.
+            if (!isProblem(error, hostUnreachable, repositoryUnavailable)) throw error;
+            keptTheMark.push(host.hostId);
+          }
+        }
+        return { keptTheMark };
+      },
+    });
+    await context.step('remove-rows', {
+      run: () =>
+        context.transaction(async (tx) => {
+          await rowsOf(tx, `delete from storage_repository where id = $1`, [plan.id]);
+          await announce(tx, 'storage_repository', 'deleted', {
+            id: plan.id,
+            poolId: plan.poolId,
+            operationId: context.operationId,
+          });
+          return null;
+        }),
+    });
+  },
+});

@@ -1,0 +1,107 @@
+import { type EntityManager } from 'typeorm';
+import { z } from 'zod';
+import { deleteVolume as unmake, type VolumeRef } from '../../../agent-contract/index.js';
+import { rowsOf } from '../../../kernel/database/sql.js';
+import { isProblem } from '../../../kernel/errors/problem.js';
+import { callFenced, callTimedOut, hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { defineOperation, type OperationContext } from '../../../kernel/operations/define-operation.js';
+import { exclusive, shared } from '../../../kernel/operations/locks.js';
+import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { chooseExecutor, dropHoldOfOperation, holdForOperation, type Executor } from '../executor.js';
+import { repositoryUnavailable, volumeBadState, volumeInUse, volumeNotFound } from '../storage.errors.js';
+import { lockVolumeFor } from '../storage.rows.js';
+import { refuseVolumeInUse } from '../storage.usage.js';
+import { announce, onExecutor, refreshRoom, type StorageServices } from './services.js';
+
+interface DeletePlan {
+  readonly volume: VolumeRef;
+  readonly poolId: string;
+  readonly executor: Executor;
+}
+
+/** Removes a volume that no domain has as a disk, with its bytes. */
+export const deleteVolume = defineOperation({
+  name: 'volume.delete',
+  input: z.object({ volumeId: uuid, expected: expectedRevision.default(null) }),
+  role: 'vm-admin',
+  errors: [
+    volumeNotFound,
+    volumeInUse,
+    volumeBadState,
+    repositoryUnavailable,
+    hostUnreachable,
+    revisionStale,
+    objectBusy,
+  ],
+  steps: ['remove-bytes', 'remove-rows'],
+  deadlineMs: 180_000,
+  target: ({ volumeId }) => ({ type: 'volume', id: volumeId }),
+  locks: ({ volumeId }) => [exclusive('volume', volumeId)],
+  accept: async (tx, { volumeId, expected }, { operationId }) => {
+    const row = await lockVolumeFor(tx, volumeId, 'delete');
+    matchRevision(expected, row.revision);
+    await refuseVolumeInUse(tx, row);
+    const executor = await chooseExecutor(tx, row.repositoryId);
+    await holdForOperation(tx, row.id, executor.hostId, operationId);
+    await rowsOf(tx, `update volume set state = 'deleting' where id = $1`, [row.id]);
+    await tell(tx, row, operationId, 'deleting');
+    const volume = { id: row.id, repository: executor.repository, format: row.format };
+    return {
+      poolId: row.poolId,
+      moreLocks: [shared('storage_repository', row.repositoryId), shared('host', executor.hostId)],
+      plan: { volume, poolId: row.poolId, executor } satisfies DeletePlan,
+    };
+  },
+  run: async (context, plan: DeletePlan, services: StorageServices) => {
+    const { volume, executor } = plan;
+    await context.step('remove-bytes', {
+      run: async (fencing) => {
+        try {
+          await onExecutor(context, services, executor, fencing, unmake, { volume });
+        } catch (error) {
+          if (isProblem(error) && !isProblem(error, ...unknownOutcome)) {
+            await giveBack(context, { id: volume.id, poolId: plan.poolId });
+          }
+          throw error;
+        }
+        return null;
+      },
+    });
+    await refreshRoom(context, services, executor);
+    await context.step('remove-rows', {
+      run: () =>
+        context.transaction(async (tx) => {
+          await rowsOf(tx, `delete from hold where volume_id = $1`, [volume.id]);
+          await rowsOf(tx, `delete from volume where id = $1`, [volume.id]);
+          await announce(tx, 'volume', 'deleted', {
+            id: volume.id,
+            poolId: plan.poolId,
+            operationId: context.operationId,
+          });
+          return null;
+        }),
+    });
+  },
+  settle: (tx, _plan, { operationId }) => dropHoldOfOperation(tx, operationId),
+});
+
+/** After these the bytes may be gone: the volume stays `deleting`, which only another delete may touch. */
+const unknownOutcome = [hostUnreachable, callTimedOut, callFenced];
+
+async function giveBack(
+  context: OperationContext<string>,
+  volume: { id: string; poolId: string },
+): Promise<void> {
+  await context.transaction(async (tx) => {
+    await rowsOf(tx, `update volume set state = 'ready' where id = $1`, [volume.id]);
+    await tell(tx, volume, context.operationId, 'ready');
+  });
+}
+
+const tell = (
+  tx: EntityManager,
+  { id, poolId }: { id: string; poolId: string },
+  operationId: string,
+  state: 'ready' | 'deleting',
+): Promise<void> => announce(tx, 'volume', 'updated', { id, poolId, operationId, changes: { state } });

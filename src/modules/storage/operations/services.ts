@@ -1,0 +1,65 @@
+import { type EntityManager } from 'typeorm';
+import {
+  repositoryRoom,
+  type AgentCall,
+  type CallInput,
+  type CallOutput,
+} from '../../../agent-contract/index.js';
+import { type HostLink } from '../../../host-link/host-link.js';
+import { isProblem } from '../../../kernel/errors/problem.js';
+import { appendEvent } from '../../../kernel/events/append-event.js';
+import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
+import { recordRoom, type Executor } from '../executor.js';
+
+/** What every operation on storage works with. */
+export interface StorageServices {
+  readonly links: HostLink;
+  readonly entities: EntityManager;
+}
+
+/** One write call on a host, under the fence of this try of this step. */
+export const onExecutor = <C extends AgentCall>(
+  context: OperationContext<string>,
+  services: StorageServices,
+  host: Pick<Executor, 'hostId' | 'hostEpoch'>,
+  fencing: StepFencing,
+  call: C,
+  input: CallInput<C>,
+): Promise<CallOutput<C>> =>
+  services.links.call(host.hostId, call, input, {
+    fence: { ...fencing, hostEpoch: host.hostEpoch, domain: null },
+    signal: context.signal,
+  });
+
+/** Asks how much room is left, for people to see. A host that does not say keeps nobody from ending the operation. */
+export async function refreshRoom(
+  context: OperationContext<string>,
+  services: StorageServices,
+  { hostId, repository }: Executor,
+): Promise<void> {
+  try {
+    const room = await services.links.call(
+      hostId,
+      repositoryRoom,
+      { repository },
+      { signal: context.signal },
+    );
+    await context.transaction((tx) => recordRoom(tx, repository.id, hostId, room));
+  } catch (error) {
+    if (!isProblem(error)) throw error;
+  }
+}
+
+export const announce = (
+  tx: EntityManager,
+  type: 'storage_repository' | 'volume',
+  what: 'created' | 'updated' | 'deleted',
+  about: { id: string; poolId: string; operationId: string | null; changes?: Record<string, unknown> },
+): Promise<void> =>
+  appendEvent(tx, {
+    type: `${type}.${what}`,
+    object: { type, id: about.id },
+    poolId: about.poolId,
+    operationId: about.operationId,
+    changes: about.changes ?? {},
+  });

@@ -1,0 +1,18 @@
+export type StorageState = 'creating' | 'ready' | 'deleting';
+export type RepositoryVerb = 'delete' | 'hold_volumes' | 'boot_from';
+export type VolumeVerb = 'delete' | 'attach';
+
+/**
+ * From which states each verb may begin. `deleting` is among those of delete: one that failed half-way, and whose
+ * operation is over, is deleted by asking again. `creating` is not: its operation still runs, or needs attention.
+ */
+export const repositoryAllows: Readonly<Record<RepositoryVerb, readonly StorageState[]>> = {
+  delete: ['ready', 'deleting'],
+  hold_volumes: ['ready'],
+  boot_from: ['ready'],
+};
+
+export const volumeAllows: Readonly<Record<VolumeVerb, readonly StorageState[]>> = {
+  delete: ['ready', 'deleting'],
+  attach: ['ready'],
+};

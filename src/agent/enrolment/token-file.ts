@@ -18,8 +18,13 @@ export class TokenFile {
     private readonly unspent: Set<EnrolmentToken>,
   ) {}
 
+  /** A file that is not there holds no tokens: it was removed with its last one. */
   static async read(path: string): Promise<TokenFile> {
-    const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line.trim() !== '');
+    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '';
+      throw error;
+    });
+    const lines = text.split('\n').filter((line) => line.trim() !== '');
     const tokens = lines.map((line) => {
       const token = parseEnrolmentToken(line);
       if (!token) throw new Error('The enrolment token file holds a line that is no enrolment token.');

@@ -2,9 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { until } from '../../src/launcher/process/process-table.js';
 import { serviceFolder } from './run-folder.js';
 import { scratchFolder } from './scratch-folder.js';
@@ -52,7 +51,7 @@ export async function startRedis(): Promise<TestRedis> {
       env: { PATH: '/usr/bin:/bin', ...environment },
       stdio: ['ignore', log, log],
     });
-    if (!(await until(() => child.exitCode !== null || answers(url), 10_000)) || child.exitCode !== null) {
+    if (!(await until(() => child.exitCode !== null || answers(port), 10_000)) || child.exitCode !== null) {
       child.kill('SIGKILL');
       throw new Error(
         `Redis does not start:\n${readFileSync(join(folder, 'redis.log'), 'utf8').slice(-2_000)}`,
@@ -82,16 +81,16 @@ export async function startRedis(): Promise<TestRedis> {
   };
 }
 
-async function answers(url: string): Promise<boolean> {
-  const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
-  client.on('error', () => undefined);
+/** A bare connection: a client would go on trying in the background. */
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
   try {
-    await client.connect();
-    return (await client.ping()) === 'PONG';
+    await once(socket, 'connect');
+    return true;
   } catch {
     return false;
   } finally {
-    client.disconnect();
+    socket.destroy();
   }
 }
 

@@ -30,6 +30,8 @@ export type Command =
   | { name: 'logs'; data: string; part: string | undefined; follow: boolean }
   | { name: 'test'; suites: string[] }
   | { name: 'bench'; names: string[]; rounds: number | undefined }
+  | { name: 'backup'; data: string; file: string }
+  | { name: 'restore'; data: string; file: string; force: boolean }
   | { name: 'help' };
 
 export const usage = `Usage: domus <command> [options]
@@ -39,6 +41,9 @@ export const usage = `Usage: domus <command> [options]
   down [--guests]       end server, agent and PostgreSQL; guests run on unless --guests shuts them down first
   status [--json]       what runs, and the domains
   logs [NAME] [-f]      server, agent or postgres
+  backup FILE           write everything the database holds into FILE
+  restore FILE [--force]
+                        read it back into an empty database; --force gives up what it holds
   test [SUITE…]         unit, integration, e2e, qemu
   bench [NAME…] [--rounds N]
                         side-by-side benchmarks
@@ -83,6 +88,14 @@ export function parseCommand(argv: string[]): Command {
       const { values, positionals } = parse(rest, Infinity, { rounds: { type: 'string' } });
       return { name, names: positionals, rounds: parseRounds(values.rounds) };
     }
+    case 'backup': {
+      const { values, positionals } = parse(rest, 1, { data });
+      return { name, ...values, file: required(positionals[0]) };
+    }
+    case 'restore': {
+      const { values, positionals } = parse(rest, 1, { data, force: flag });
+      return { name, ...values, file: required(positionals[0]) };
+    }
     case 'help':
     case '--help':
     case '-h':
@@ -121,6 +134,11 @@ function parseRounds(text: string | undefined): number | undefined {
   throw usageError(`--rounds takes a number from 1, not ${text}.`);
 }
 
+function required(file: string | undefined): string {
+  if (file === undefined || file === '') throw usageError('Name a file.');
+  return file;
+}
+
 /** Runs one command; its answer is the exit code. Each is loaded only when it is asked for: `status` should not wait for jest. */
 export async function runCommand(command: Command, context: CommandContext): Promise<number> {
   switch (command.name) {
@@ -136,6 +154,10 @@ export async function runCommand(command: Command, context: CommandContext): Pro
       return (await import('./commands/test.js')).test(command, context);
     case 'bench':
       return (await import('./commands/bench.js')).bench(command, context);
+    case 'backup':
+      return (await import('./commands/backup.js')).backup(command, context);
+    case 'restore':
+      return (await import('./commands/restore.js')).restore(command, context);
     case 'help':
       context.terminal.out(usage);
       return exitCode.done;

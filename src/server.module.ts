@@ -8,6 +8,7 @@ import { poolOf } from './kernel/database/statement.js';
 import { LOG } from './kernel/logging/log.token.js';
 import { AuthModule } from './modules/auth/auth.module.js';
 import { HostModule } from './modules/host/host.module.js';
+import { OperationModule } from './modules/operation/operation.module.js';
 import { PoolModule } from './modules/pool/pool.module.js';
 
 /** The server's parts. A new module is one line in `imports`. */
@@ -18,7 +19,7 @@ export class ServerModule {
     return {
       module: ServerModule,
       global: true,
-      imports: [AuthModule, PoolModule, HostModule, graphqlModule()],
+      imports: [AuthModule, OperationModule, PoolModule, HostModule, graphqlModule()],
       controllers: [HealthController],
       providers: [
         { provide: DataSource, useValue: source },

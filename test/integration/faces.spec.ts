@@ -1,5 +1,7 @@
+import { internalError } from '../../src/kernel/errors/problems.js';
 import { newId } from '../../src/kernel/schema/values.js';
 import { hostModel } from '../../src/modules/host/index.js';
+import { operationModel } from '../../src/modules/operation/index.js';
 import { poolModel } from '../../src/modules/pool/index.js';
 import { facesAgree } from '../support/faces-agree.js';
 import { startTestServer, type TestServer } from '../support/test-server.js';
@@ -17,10 +19,34 @@ beforeAll(async () => {
        9007199254740991 - i, case when i > 2 then now() end, '[{"name":"domain.pause","support":"supported"}]' from generate_series(1, 5) i`,
     [poolId],
   );
+  await server.source.query(
+    `with made as (
+       insert into operation (id, kind, target_type, target_id, actor, input, state, progress, trace_id, error, started_at, ended_at)
+       select gen_random_uuid(), 'volume.create', 'volume', gen_random_uuid(), 'token:test', '{}', state, progress, 't', error, now(), ended
+         from (values ('running', 40, null::jsonb, null::timestamptz), ('failed', null, $1::jsonb, now())) as v(state, progress, error, ended)
+       returning id)
+     insert into operation_step (operation_id, position, name, state, attempt) select id, n, 'step-' || n, s, 1
+       from made, (values (0, 'done'), (1, 'intent')) as v(n, s)`,
+    [JSON.stringify(internalError('It broke.').toProblem('trace'))],
+  );
 });
 afterAll(() => server.close());
 
 describe('both faces', () => {
+  it('agree on every field of operations, and find them by what they are about', async () => {
+    const names = { collection: 'operations', connection: 'operations', object: 'operation' };
+    expect(await facesAgree(server, operationModel, names)).toBe(2);
+    const all = await server.rest('GET', '/v1/operations?filter=state%20%3D%20%22running%22');
+    const [running] = (all.body as { items: { target: { id: string }; steps: unknown[] }[] }).items;
+    expect(running?.steps).toMatchObject([
+      { name: 'step-0', state: 'done' },
+      { name: 'step-1', state: 'running' },
+    ]);
+    const filter = encodeURIComponent(`target.id = "${running?.target.id ?? ''}" and target.type = "volume"`);
+    const found = await server.rest('GET', `/v1/operations?filter=${filter}`);
+    expect((found.body as { items: unknown[] }).items).toEqual([running]);
+  });
+
   it('agree on every field of pools and hosts', async () => {
     expect(
       await facesAgree(server, poolModel, { collection: 'pools', connection: 'pools', object: 'pool' }),

@@ -32,6 +32,11 @@ export class Answer {
     return Answer.json(text, 202, { location: `/v1/operations/${operationId}` });
   }
 
+  /** What the engine promised. */
+  static operation(view: { readonly id: string }): Answer {
+    return Answer.accepted(view.id, JSON.stringify(view));
+  }
+
   static text(text: string): Answer {
     return new Answer(200, { 'content-type': 'text/plain; charset=utf-8' }, text);
   }

@@ -1,0 +1,3 @@
+export { operationNotFound } from './operation.errors.js';
+export { operationModel } from './operation.queries.js';
+export { operationView } from './operation.schema.js';

@@ -1,0 +1,39 @@
+import { computed, defineReadModel, json } from '../../kernel/database/read-model.js';
+import { operationNotFound } from './operation.errors.js';
+import { operationView } from './operation.schema.js';
+
+const instantSql = (column: string): string =>
+  `to_char(${column} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** What a step that has begun and not ended is called in the journal is our own affair. */
+const stepState = `case s.state when 'intent' then 'running' else s.state end`;
+
+export const operationModel = defineReadModel({
+  noun: 'operation',
+  view: operationView,
+  notFound: operationNotFound,
+  fields: {
+    id: 'uuid',
+    kind: 'text',
+    state: 'text',
+    target: json((t) => `json_build_object('type', ${t}.target_type, 'id', ${t}.target_id)`),
+    progress: 'int',
+    steps: json(
+      (t) =>
+        `(select coalesce(json_agg(json_build_object('name', s.name, 'state', ${stepState},
+           'startedAt', ${instantSql('s.started_at')}, 'endedAt', ${instantSql('s.ended_at')}) order by s.position),
+           '[]'::json) from operation_step s where s.operation_id = ${t}.id)`,
+    ),
+    error: 'json',
+    actor: 'text',
+    reason: 'text',
+    createdAt: 'instant',
+    startedAt: 'instant',
+    endedAt: 'instant',
+  },
+  alsoComparable: {
+    'target.type': computed('text', (t) => `${t}.target_type`),
+    'target.id': computed('uuid', (t) => `${t}.target_id`),
+    poolId: 'uuid',
+  },
+});

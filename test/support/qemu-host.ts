@@ -16,8 +16,8 @@ export interface QemuHost extends DriverHarness {
   pids(): number[];
 }
 
-/** A host of the real QEMU driver, under TCG, in folders of its own. `dispose` ends whatever still runs there. */
-export async function aQemuHost(kit: BootKit): Promise<QemuHost> {
+/** A host of the real QEMU driver in folders of its own. `dispose` ends whatever still runs there. */
+export async function aQemuHost(kit: BootKit, accelerator: 'kvm' | 'tcg' = 'tcg'): Promise<QemuHost> {
   const scratch = scratchFolder('qemu');
   const domainsDir = join(scratch.path, 'domains');
   const runtimeDir = join(scratch.path, 'run');
@@ -27,7 +27,7 @@ export async function aQemuHost(kit: BootKit): Promise<QemuHost> {
     const driver = createQemuDriver({
       domainsDir,
       runtimeDir,
-      accelerator: 'tcg',
+      accelerator,
       onFault: (error) => void faults.push(error),
     });
     await driver.recover();

@@ -16,6 +16,7 @@ export function startFailure(stderr: string, otherwise: string): ProblemError {
   const said = lastComplaint(stderr);
   if (said === null) return domainStartFailed(otherwise);
   if (/cannot set up guest memory/i.test(said)) return hostMemoryInsufficient(said);
-  if (/Failed to get .*lock/i.test(said)) return volumeInUse(said);
-  return domainStartFailed(said);
+  // A question of its own line follows the one about the lock.
+  const lock = stderr.split('\n').findLast((line) => /Failed to get .*lock/i.test(line));
+  return lock === undefined ? domainStartFailed(said) : volumeInUse(lastComplaint(lock) ?? said);
 }

@@ -2,12 +2,14 @@ import { type DynamicModule, type LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type Logger } from 'pino';
+import { type Registry } from 'prom-client';
 import { Authenticator } from './authenticator.js';
 import { DomusAdapter } from './rest/domus-adapter.js';
 import { installGate } from './rest/gate.js';
 import { installOpenApi } from './rest/openapi.js';
 import { ParsePipe } from './rest/parse.pipe.js';
 import { answerProblem, ProblemFilter } from './rest/problem.filter.js';
+import { installRequestMetrics } from './rest/request-metrics.js';
 
 /** Nest's own lines: what it maps and starts is for us alone. */
 function nestLogger(log: Logger): LoggerService {
@@ -23,7 +25,7 @@ function nestLogger(log: Logger): LoggerService {
  */
 export async function createApplication(
   root: DynamicModule,
-  options: { log: Logger; simulated: boolean },
+  options: { log: Logger; registry: Registry; simulated: boolean },
 ): Promise<NestFastifyApplication> {
   const app = await NestFactory.create<NestFastifyApplication>(root, new DomusAdapter(), {
     logger: nestLogger(options.log),
@@ -33,6 +35,7 @@ export async function createApplication(
   app.useGlobalFilters(new ProblemFilter(options.log));
   const fastify = app.getHttpAdapter().getInstance();
   fastify.setErrorHandler((error, request, reply) => answerProblem(options.log, error, request, reply));
+  installRequestMetrics(fastify, options.registry);
   installGate(fastify, app.get(Authenticator), options);
   installOpenApi(app);
   await app.init();

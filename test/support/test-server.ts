@@ -1,12 +1,15 @@
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyInstance } from 'fastify';
 import { createHash, randomBytes } from 'node:crypto';
+import { Registry } from 'prom-client';
 import { type Logger, pino } from 'pino';
 import { type DataSource } from 'typeorm';
 import { createApplication } from '../../src/api/application.js';
 import { createDataSource } from '../../src/data-source.js';
+import { OperationEngine } from '../../src/kernel/operations/engine.js';
+import { type OperationQueue } from '../../src/kernel/operations/queue.js';
 import { newId } from '../../src/kernel/schema/values.js';
-import { ServerModule } from '../../src/server.module.js';
+import { ServerModule } from '../../src/server/server.module.js';
 import { freshDatabase, type PostgresVersion } from './postgres.js';
 
 /** An answer, its body parsed where it is JSON. */
@@ -59,6 +62,13 @@ async function makeToken(source: DataSource): Promise<string> {
   return token;
 }
 
+/** Nothing is run here: operations are accepted, and stay queued. */
+const noQueue: OperationQueue = {
+  publish: async () => undefined,
+  consume: async () => undefined,
+  close: async () => undefined,
+};
+
 export async function startTestServer(
   options: { version?: PostgresVersion; simulated?: boolean; url?: string } = {},
 ): Promise<TestServer> {
@@ -71,8 +81,21 @@ export async function startTestServer(
     { level: 'info' },
     { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   );
-  const app: NestFastifyApplication = await createApplication(ServerModule.with({ source, log }), {
+  const registry = new Registry();
+  const databaseUrl = options.url ?? database?.url ?? '';
+  const engine = new OperationEngine({
+    dataSource: source,
+    databaseUrl,
+    queue: noQueue,
     log,
+    processId: newId(),
+    runs: false,
+  });
+  const link = { secretKey: randomBytes(32), enrolListen: { host: '127.0.0.1', port: 0 }, link: false };
+  const parts = ServerModule.with({ source, log, registry, engine, link });
+  const app: NestFastifyApplication = await createApplication(parts, {
+    log,
+    registry,
     simulated: options.simulated ?? false,
   });
   const token = await makeToken(source);
@@ -108,6 +131,7 @@ export async function startTestServer(
     },
     close: async () => {
       await app.close();
+      await engine.close();
       if (source.isInitialized) await source.destroy();
       await database?.drop();
     },

@@ -13,15 +13,12 @@ export interface GraphqlContext {
   readonly caller: Caller;
 }
 
-/** GraphQL hands over null where a field was left out on purpose; our inputs are absent or have a value, so null stays only where a schema takes it. */
 const parsed = (schema: z.ZodType, root: string): PipeTransform => ({
-  transform: (value: unknown) => parseInput(schema, value ?? {}, root, 'arguments'),
+  transform: (value: unknown) => parseInput(schema, value, root, 'arguments'),
 });
 
-const parsedId: PipeTransform = { transform: (value: unknown) => parseInput(uuid, value, 'id', 'arguments') };
-
-/** `id: ID!` */
-export const IdArg = (): ParameterDecorator => Args('id', { type: () => ID }, parsedId);
+/** `id: ID!`, or another name of an id. */
+export const IdArg = (name = 'id'): ParameterDecorator => Args(name, { type: () => ID }, parsed(uuid, name));
 
 /** `input: CreatePoolInput!`, parsed by the schema that also reads REST's body. */
 export const InputArg = (schema: z.ZodObject): ParameterDecorator => {

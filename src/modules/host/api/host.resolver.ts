@@ -1,6 +1,6 @@
-import { Args, Info, Resolver } from '@nestjs/graphql';
+import { Args, Info, Mutation, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { IdArg } from '../../../api/graphql/arguments.js';
+import { IdArg, InputArg } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -8,12 +8,25 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { objectType } from '../../../api/graphql/type-of-schema.js';
 import { Reader } from '../../../kernel/database/reader.js';
+import {
+  type CreateEnrolmentTokenInput,
+  createEnrolmentTokenInput,
+  type EnrolmentToken,
+  enrolmentToken,
+} from '../enrolment-token.schema.js';
+import { EnrolmentTokenService } from '../enrolment-token.service.js';
 import { hostModel } from '../host.queries.js';
+
+const EnrolmentTokenType = objectType(enrolmentToken);
 
 @Resolver()
 export class HostResolver {
-  constructor(private readonly reader: Reader) {}
+  constructor(
+    private readonly reader: Reader,
+    private readonly tokens: EnrolmentTokenService,
+  ) {}
 
   @ConnectionQuery(hostModel)
   hosts(@Args() args: ConnectionArgs, @Info() info: GraphQLResolveInfo): Promise<object> {
@@ -23,5 +36,13 @@ export class HostResolver {
   @ObjectQuery(hostModel)
   host(@IdArg() id: string, @Info() info: GraphQLResolveInfo): Promise<object> {
     return readObject(this.reader, hostModel, id, info);
+  }
+
+  @Mutation(() => EnrolmentTokenType)
+  createEnrolmentToken(
+    @IdArg('poolId') poolId: string,
+    @InputArg(createEnrolmentTokenInput) input: CreateEnrolmentTokenInput,
+  ): Promise<EnrolmentToken> {
+    return this.tokens.create(poolId, input);
   }
 }

@@ -1,0 +1,96 @@
+import { type EntityManager } from 'typeorm';
+import { type HostFacts } from '../../agent-contract/index.js';
+import { firstRowOf } from '../../kernel/database/sql.js';
+import { appendEvent } from '../../kernel/events/append-event.js';
+
+/** What is kept of a host's own word, by public name. */
+interface Reported {
+  readonly state: 'enrolled' | 'online' | 'offline';
+  readonly hypervisor: HostFacts['hypervisor'] | null;
+  readonly capabilities: HostFacts['capabilities'];
+  readonly architecture: string | null;
+  readonly cpuCount: number;
+  readonly memoryBytes: number;
+  readonly reservedMemoryBytes: number;
+  readonly agentVersion: string | null;
+  readonly bootId: string | null;
+  readonly simulated: boolean;
+}
+
+interface Row {
+  pool_id: string;
+  reported: Reported;
+  seen_lately: boolean;
+}
+
+const lockHost = (tx: EntityManager, hostId: string): Promise<Row | undefined> =>
+  firstRowOf<Row>(
+    tx,
+    `select pool_id, coalesce(observed_at > now() - interval '10 seconds', false) as seen_lately, json_build_object(
+       'state', state, 'capabilities', capabilities, 'architecture', architecture, 'cpuCount', cpu_count,
+       'memoryBytes', memory_bytes, 'reservedMemoryBytes', reserved_memory_bytes, 'agentVersion', agent_version,
+       'bootId', boot_id, 'simulated', simulated, 'hypervisor', case when hypervisor_kind is not null then
+         json_build_object('kind', hypervisor_kind, 'version', hypervisor_version, 'accelerator', accelerator) end) as reported
+     from host where id = $1 for update`,
+    [hostId],
+  );
+
+const same = (a: unknown, b: unknown): boolean => {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
+  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...names].every((name) => same(Reflect.get(a, name), Reflect.get(b, name)));
+};
+
+function changesOf(before: Reported, after: Reported): Partial<Reported> {
+  const entries = Object.entries(after).filter(([name, value]) => !same(value, Reflect.get(before, name)));
+  return Object.fromEntries(entries);
+}
+
+async function write(tx: EntityManager, hostId: string, row: Row, after: Reported): Promise<void> {
+  const changes = changesOf(row.reported, after);
+  if (Object.keys(changes).length === 0) return;
+  await tx.query(
+    `update host set state = $2, hypervisor_kind = $3, hypervisor_version = $4, accelerator = $5, capabilities = $6,
+       architecture = $7, cpu_count = $8, memory_bytes = $9, reserved_memory_bytes = $10, agent_version = $11,
+       boot_id = $12, simulated = $13, updated_at = now() where id = $1`,
+    [
+      hostId,
+      after.state,
+      after.hypervisor?.kind ?? null,
+      after.hypervisor?.version ?? null,
+      after.hypervisor?.accelerator ?? null,
+      JSON.stringify(after.capabilities),
+      after.architecture,
+      after.cpuCount,
+      after.memoryBytes,
+      after.reservedMemoryBytes,
+      after.agentVersion,
+      after.bootId,
+      after.simulated,
+    ],
+  );
+  const object = { type: 'host', id: hostId };
+  await appendEvent(tx, { type: 'host.updated', object, poolId: row.pool_id, changes });
+}
+
+/**
+ * A frame has come from the host: it is online, and with `facts` this is what it is. Nothing is written for a heartbeat
+ * but the time, and that at most every ten seconds.
+ */
+export async function recordHostFacts(
+  tx: EntityManager,
+  hostId: string,
+  facts: HostFacts | null,
+): Promise<void> {
+  const row = await lockHost(tx, hostId);
+  if (!row) return;
+  await write(tx, hostId, row, { ...row.reported, ...facts, state: 'online' });
+  if (facts || !row.seen_lately || row.reported.state !== 'online')
+    await tx.query('update host set observed_at = now() where id = $1', [hostId]);
+}
+
+/** No word from the host for a while. What it runs is not known, and goes on running. */
+export async function recordHostLost(tx: EntityManager, hostId: string): Promise<void> {
+  const row = await lockHost(tx, hostId);
+  if (row?.reported.state === 'online') await write(tx, hostId, row, { ...row.reported, state: 'offline' });
+}

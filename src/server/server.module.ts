@@ -1,0 +1,55 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { type Registry } from 'prom-client';
+import { DataSource } from 'typeorm';
+import { graphqlModule } from '../api/graphql/graphql.module.js';
+import { HealthController } from '../api/rest/health.controller.js';
+import { HostLinkModule, type HostLinkSettings } from '../host-link/index.js';
+import { Reader } from '../kernel/database/reader.js';
+import { poolOf } from '../kernel/database/statement.js';
+import { LOG } from '../kernel/logging/log.token.js';
+import { type Logger } from '../kernel/logging/logger.js';
+import { OperationEngine } from '../kernel/operations/engine.js';
+import { AuthModule } from '../modules/auth/auth.module.js';
+import { HostModule } from '../modules/host/host.module.js';
+import { OperationModule } from '../modules/operation/operation.module.js';
+import { PoolModule } from '../modules/pool/pool.module.js';
+
+/** What the server is made of before Nest: opened, and not yet started. */
+export interface ServerParts {
+  readonly source: DataSource;
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly engine: OperationEngine;
+  readonly link: Omit<HostLinkSettings, 'log'>;
+}
+
+/**
+ * The server's parts. A new module is one line in `imports`. These can be injected everywhere: `DataSource`, `Reader`,
+ * `OperationEngine` (register definitions in `onModuleInit`), `HostLink`, `Enrolment`, `CertificateAuthorities`, and the
+ * logger by `LOG`.
+ */
+@Module({})
+export class ServerModule {
+  static with({ source, log, engine, link }: ServerParts): DynamicModule {
+    return {
+      module: ServerModule,
+      global: true,
+      imports: [
+        HostLinkModule.forRoot({ ...link, log }, [HostModule]),
+        AuthModule,
+        OperationModule,
+        PoolModule,
+        HostModule,
+        graphqlModule(),
+      ],
+      controllers: [HealthController],
+      providers: [
+        { provide: DataSource, useValue: source },
+        { provide: Reader, useFactory: () => new Reader(() => poolOf(source)) },
+        { provide: OperationEngine, useValue: engine },
+        { provide: LOG, useValue: log },
+      ],
+      exports: [DataSource, Reader, OperationEngine, LOG],
+    };
+  }
+}

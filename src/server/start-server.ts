@@ -52,7 +52,8 @@ export async function startServer(
   try {
     const addresses = await start(config, log, undo, signal);
     await writeServerFile(config.dataDir, addresses);
-    log.info({ ...addresses, roles: [...config.roles] }, 'the server is ready');
+    const { pid: _, ...where } = addresses;
+    log.info({ ...where, roles: [...config.roles] }, 'the server is ready');
     return { addresses, stop: () => undo.all() };
   } catch (error) {
     await undo.all();

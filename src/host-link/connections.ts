@@ -75,7 +75,10 @@ export class HostConnections extends HostLink {
       socket.once('error', fail);
       socket.once('open', () => {
         socket.off('error', fail);
-        resolve(createWebSocketStream(socket));
+        const bytes = createWebSocketStream(socket);
+        // The far end is gone: what it sent can still be read, and then the stream closes by itself.
+        socket.once('close', () => bytes.end());
+        resolve(bytes);
       });
       socket.once('unexpected-response', (_request, response) => {
         let text = '';

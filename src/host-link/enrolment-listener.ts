@@ -81,12 +81,13 @@ export class EnrolmentListener {
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const traceId = newId();
+    const peer = request.socket.remoteAddress;
+    request.on('error', () => undefined); // one that is cut off while it is read ends in readBody
     try {
       const answer = await this.answer(request);
       send(response, 200, 'application/json', answer);
     } catch (error) {
       const known = isProblem(error) ? error : internalError('The server failed; its log has the reason.');
-      const peer = request.socket.remoteAddress;
       if (error !== known) this.log.error({ err: error, traceId }, 'an enrolment call failed');
       else
         this.log.warn(
@@ -111,24 +112,34 @@ export class EnrolmentListener {
 }
 
 async function readBody<S extends z.ZodType>(request: IncomingMessage, schema: S): Promise<z.output<S>> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > maxEnrolmentBytes)
-      throw requestMalformed(`The body is longer than ${maxEnrolmentBytes} bytes.`);
-    chunks.push(chunk);
-  }
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch {
+    value = JSON.parse((await collect(request)).toString('utf8'));
+  } catch (error) {
+    if (isProblem(error)) throw error;
     throw requestMalformed('The body is no JSON.');
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw requestInvalid('The body has a bad value.', {
     errors: parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })),
+  });
+}
+
+/** Not `for await`: leaving such a loop destroys the socket, and the refusal would never be read. */
+function collect(request: IncomingMessage): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxEnrolmentBytes) {
+        request.pause();
+        reject(requestMalformed(`The body is longer than ${maxEnrolmentBytes} bytes.`));
+      } else chunks.push(chunk);
+    });
+    request.on('end', () => resolve(Buffer.concat(chunks)));
+    request.on('close', () => reject(requestMalformed('The body was cut off.')));
   });
 }
 

@@ -21,7 +21,10 @@ import { type Dispatch } from '../dispatch.js';
 import { type Inventory } from '../inventory/inventory.js';
 
 const HANDSHAKE_MS = 5_000;
-/** Connections of one address that have not shown a certificate yet. More are closed at once (half-open floods). */
+/**
+ * Connections of one address that have not shown a certificate yet. With one more the oldest is closed: in a flood of
+ * half-open ones the server, which proves itself within milliseconds, still gets in.
+ */
 const MAX_UNPROVEN_PER_ADDRESS = 64;
 const MAX_CONSOLE_MESSAGE_BYTES = 1024 * 1024;
 
@@ -49,7 +52,7 @@ export class Listener {
   private readonly server: Server;
   private readonly link: WebSocketServer;
   private readonly consoles: WebSocketServer;
-  private readonly unproven = new Map<string, Set<string>>();
+  private readonly unproven = new Map<string, Map<string, Socket>>();
   private readonly sockets = new Set<Socket>();
   private parts: ListenerParts | null = null;
 
@@ -145,13 +148,14 @@ export class Listener {
     this.sockets.add(socket);
     const address = socket.remoteAddress ?? '';
     const port = String(socket.remotePort);
-    const ports = this.unproven.get(address) ?? new Set<string>();
-    this.unproven.set(address, ports.add(port));
+    const waiting = this.unproven.get(address) ?? new Map<string, Socket>();
+    this.unproven.set(address, waiting.set(port, socket));
     socket.on('close', () => {
       this.sockets.delete(socket);
       this.settle(address, port);
     });
-    if (ports.size > MAX_UNPROVEN_PER_ADDRESS) socket.destroy();
+    const [oldest] = waiting.values();
+    if (waiting.size > MAX_UNPROVEN_PER_ADDRESS) oldest?.destroy();
   }
 
   private proven(socket: TLSSocket): void {
@@ -159,8 +163,8 @@ export class Listener {
   }
 
   private settle(address: string, port: string): void {
-    const ports = this.unproven.get(address);
-    if (ports?.delete(port) && ports.size === 0) this.unproven.delete(address);
+    const waiting = this.unproven.get(address);
+    if (waiting?.delete(port) && waiting.size === 0) this.unproven.delete(address);
   }
 }
 

@@ -76,8 +76,11 @@ export class HostConnections extends HostLink {
       socket.once('open', () => {
         socket.off('error', fail);
         const bytes = createWebSocketStream(socket);
-        // The far end is gone: what it sent can still be read, and then the stream closes by itself.
-        socket.once('close', () => bytes.end());
+        // The far end is gone: what it sent can still be read, and then the stream closes, which it would not by itself.
+        socket.once('close', () => {
+          if (bytes.readableEnded) bytes.destroy();
+          else bytes.once('end', () => bytes.destroy());
+        });
         resolve(bytes);
       });
       socket.once('unexpected-response', (_request, response) => {

@@ -32,6 +32,7 @@ export type Command =
   | { name: 'bench'; names: string[]; rounds: number | undefined }
   | { name: 'backup'; data: string; file: string }
   | { name: 'restore'; data: string; file: string; force: boolean }
+  | { name: 'openapi' }
   | { name: 'help' };
 
 export const usage = `Usage: domus <command> [options]
@@ -47,6 +48,7 @@ export const usage = `Usage: domus <command> [options]
   test [SUITE…]         unit, integration, e2e, qemu
   bench [NAME…] [--rounds N]
                         side-by-side benchmarks
+  openapi               write openapi/ anew
 
   --data DIR            the data folder, ./.domus unless given
   --port N              the port on 127.0.0.1, 8080 unless given; 0 takes any free one
@@ -96,6 +98,9 @@ export function parseCommand(argv: string[]): Command {
       const { values, positionals } = parse(rest, 1, { data, force: flag });
       return { name, ...values, file: required(positionals[0]) };
     }
+    case 'openapi':
+      parse(rest, 0, {});
+      return { name };
     case 'help':
     case '--help':
     case '-h':
@@ -158,6 +163,8 @@ export async function runCommand(command: Command, context: CommandContext): Pro
       return (await import('./commands/backup.js')).backup(command, context);
     case 'restore':
       return (await import('./commands/restore.js')).restore(command, context);
+    case 'openapi':
+      return (await import('./commands/openapi.js')).openapi(context);
     case 'help':
       context.terminal.out(usage);
       return exitCode.done;

@@ -71,7 +71,11 @@ function typeOf(schema: z.core.$ZodType, hint: string, direction: Direction): Ty
   if (schema instanceof z.ZodObject) return plain(objectClass(schema, schema.shape, hint, direction));
   if (schema instanceof z.ZodUnion) {
     const objects = objectsOnly(schema.options);
-    return plain(objects ? objectClass(schema, mergedShape(objects), hint, direction) : Json);
+    if (objects) return plain(objectClass(schema, mergedShape(objects), hint, direction));
+    const [first, ...others] = schema.options.map((option) => typeOf(option, hint, direction));
+    return first && others.every(({ type, list }) => type === first.type && list === first.list)
+      ? { ...first, nullable: [first, ...others].some(({ nullable }) => nullable) }
+      : plain(Json);
   }
   if (schema instanceof z.ZodEnum) return plain(enumOf(schema, hint));
   if (schema instanceof z.ZodBoolean) return plain(Boolean);
@@ -79,7 +83,11 @@ function typeOf(schema: z.core.$ZodType, hint: string, direction: Direction): Ty
     if (!schema.isInt) return plain(Float);
     return plain(metaOf(schema)['format'] === 'int64' ? Bytes : Int);
   }
-  if (schema instanceof z.ZodString || schema instanceof z.ZodLiteral) {
+  if (
+    schema instanceof z.ZodString ||
+    schema instanceof z.ZodStringFormat ||
+    schema instanceof z.ZodLiteral
+  ) {
     const { format } = metaOf(schema);
     return plain(format === 'uuid' ? ID : format === 'date-time' ? Instant : String);
   }

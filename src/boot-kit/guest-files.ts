@@ -1,6 +1,6 @@
 import { type ArchiveEntry } from './newc-archive.js';
 
-/** Loaded at boot where the kernel has them as modules: discs, cards, balloon, and the power button (ACPI, or GPIO on arm64). */
+/** Loaded at boot where the kernel has them as modules: disks, cards, the word to the hypervisor on a panic, and the power button (ACPI, or GPIO on arm64). */
 export const WANTED_MODULES = [
   'virtio_pci',
   'virtio_mmio',
@@ -12,6 +12,7 @@ export const WANTED_MODULES = [
   'virtio_scsi',
   'sd_mod',
   'ext4',
+  'pvpanic_pci',
   'button',
   'gpio_pl061',
   'gpio_keys',

@@ -52,7 +52,9 @@ export interface HypervisorDriver {
   inspect(domainId: string): Promise<ObservedDomain | null>;
 
   /**
-   * Ensures that the domain runs at the spec's generation and answers once its CPUs run. Idempotent by generation.
+   * Ensures that the domain runs at the spec's generation and answers once its CPUs run. Idempotent by generation: the
+   * same one again is answered with what became of it, and never runs twice, also when it has halted or crashed since.
+   * `call.fenced` for a lower one; `domain.bad_state` for a higher one while the guest lives.
    * On failure nothing is left behind: no process, no socket, no folder of a guest that never ran.
    */
   start(domain: RunnableDomain): Promise<ObservedDomain>;
@@ -60,7 +62,7 @@ export interface HypervisorDriver {
   /** Asks the guest (ACPI, xenstore) and returns at once. `domain.bad_state` unless it runs. */
   askShutdown(domainId: string): Promise<void>;
 
-  /** Ends the guest now and returns when it is gone. Idempotent: also for a halted or unknown domain. */
+  /** Ends the guest now and returns when it is gone. Idempotent: also for a halted or unknown domain. Overtakes a start under way, which then fails. */
   forceOff(domainId: string): Promise<void>;
 
   /** Stops the guest's CPUs. Idempotent. */

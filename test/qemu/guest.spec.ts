@@ -183,6 +183,25 @@ it('a pid that was taken again by another process is not the guest, and is left 
   expect(host.pids()).toEqual([pid]);
 });
 
+it(
+  'a guest that panics is crashed, and one that reboots goes on running',
+  async () => {
+    const domain = host.aGuest();
+    const { pid } = await host.driver.start(domain);
+    const console = await openAtPrompt(host.driver, domain, BOOT_MS);
+    const again = untilPrinted(console, 'GUEST-READY', BOOT_MS);
+    console.write('reboot\n');
+    await again;
+    expect(await host.driver.inspect(domain.id)).toMatchObject({ state: 'running', pid });
+    await untilPrinted(console, '/ # ', BOOT_MS);
+    const crashed = untilState(host.driver, domain.id, 'crashed', 20_000);
+    console.write('echo c >/proc/sysrq-trigger\n');
+    expect(await crashed).toMatchObject({ reason: 'The guest panicked.', pid: null });
+    expect(host.pids()).toEqual([]);
+  },
+  2 * BOOT_MS + 30_000,
+);
+
 it('QEMU ended by a signal is no clean shutdown of the guest', async () => {
   const domain = host.aDomain();
   const { pid } = await host.driver.start(domain);

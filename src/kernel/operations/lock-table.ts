@@ -1,6 +1,8 @@
+import { type EntityManager } from 'typeorm';
 import { type Blocker } from '../errors/problem.js';
-import { type Connection, rowsFrom, type Statement } from '../database/statement.js';
+import { clientOf, type Connection, rowsFrom, type Statement } from '../database/statement.js';
 import { objectBusy } from '../errors/problems.js';
+import { newId } from '../schema/values.js';
 import { incompatibleSql, inLockingOrder, lockKey, type LockRequest } from './locks.js';
 
 /**
@@ -75,6 +77,19 @@ async function enterObjects(
   objects: readonly { type: string; id: string }[],
 ): Promise<void> {
   await rowsFrom(client, enter, [objects.map(lockKey).sort()]);
+}
+
+/**
+ * For a short write that starts no operation: refuses with `object.busy` while one holds these objects, and keeps others out
+ * until the transaction ends. Call it first: the rows of objects are locked after their entries here, never before.
+ */
+export async function refuseWhileBusy(tx: EntityManager, requests: readonly LockRequest[]): Promise<void> {
+  const client = await clientOf(tx);
+  const self = newId();
+  const blockers = await takeLocks(client, self, requests, 'refuse');
+  if (blockers.length > 0)
+    throw objectBusy(blockers[0]?.detail ?? 'Another operation holds the object.', { blockers });
+  await client.query(`delete from object_lock where operation_id = $1`, [self]);
 }
 
 export interface LockedObject {

@@ -43,6 +43,17 @@ export const firmwareBoot = z
 /** Either a kernel or a firmware; which one is told by the fields, so that a bad one is named by its own path. */
 export const boot = z.union([directBoot, firmwareBoot]).meta({ id: 'Boot' });
 
+/** As it is answered: the fields of the kind that was asked for, the others absent (in GraphQL: null). */
+const bootView = z
+  .object({
+    kernel: bootFile.optional(),
+    initramfs: bootFile.nullable().optional(),
+    commandLine: z.string().optional(),
+    firmware: z.enum(['bios']).optional(),
+    order: z.array(z.enum(['disk', 'network'])).optional(),
+  })
+  .meta({ id: 'DomainBoot' });
+
 export const disk = z
   .object({ id: uuid, volumeId: uuid, bus: diskBus, readOnly: z.boolean() })
   .meta({ id: 'Disk', description: 'A volume attached to a domain; the first is the boot disk.' });
@@ -64,7 +75,7 @@ export const domain = z
     pid: z.int().nullable().describe("The guest's main process on its host."),
     vcpus: z.int(),
     memoryBytes: bytes,
-    boot: z.unknown().describe('DirectBoot or FirmwareBoot.'),
+    boot: bootView,
     disks: z.array(disk),
     nics: z.array(nic),
     consoles: z.array(consoleOfDomain),

@@ -10,7 +10,7 @@ export const allowedStates: Readonly<Record<DomainVerb, readonly DomainState[]>>
   reboot: ['running'],
   pause: ['running'],
   resume: ['paused'],
-  force_off: ['running', 'paused', 'crashed', 'unknown'],
+  force_off: ['running', 'paused', 'unknown'],
   delete: ['halted', 'crashed'],
   reconfigure: ['halted', 'crashed'],
 };

@@ -1,0 +1,56 @@
+import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
+import { hostModel } from '../host/index.js';
+import { poolModel } from '../pool/index.js';
+import { domainNotFound } from './domain.errors.js';
+import { domain } from './domain.schema.js';
+
+const list = (rows: string, order: string, from: string) =>
+  `(select coalesce(json_agg(json_build_object(${rows}) order by ${order}), '[]'::json) from ${from})`;
+
+/** How a domain is read; both faces go through it. */
+export const domainModel = defineReadModel({
+  noun: 'domain',
+  view: domain,
+  fields: {
+    id: 'uuid',
+    name: 'text',
+    poolId: 'uuid',
+    hostId: computed(
+      'uuid',
+      (t) => `case when ${t}.state in ('running', 'paused', 'suspended', 'unknown') then ${t}.host_id end`,
+    ),
+    state: 'text',
+    stateReason: 'text',
+    pid: 'int',
+    vcpus: 'int',
+    memoryBytes: 'bytes',
+    boot: json((t) => `${t}.boot`),
+    disks: json((t) =>
+      list(
+        `'id', d.id, 'volumeId', d.volume_id, 'bus', d.bus, 'readOnly', d.read_only`,
+        'd.position',
+        `disk d where d.domain_id = ${t}.id`,
+      ),
+    ),
+    nics: json((t) =>
+      list(
+        `'id', n.id, 'networkId', n.network_id, 'mac', n.mac, 'model', n.model`,
+        'n.position',
+        `nic n where n.domain_id = ${t}.id`,
+      ),
+    ),
+    consoles: json((t) =>
+      list(`'id', c.id, 'kind', c.kind`, 'c.kind', `console c where c.domain_id = ${t}.id`),
+    ),
+    generation: 'int',
+    revision: 'int',
+    simulated: 'boolean',
+    observedAt: 'instant',
+    createdAt: 'instant',
+    updatedAt: 'instant',
+  },
+  notFound: domainNotFound,
+});
+
+relate(domainModel, 'pool', { one: poolModel, on: (t, r) => `${r}.id = ${t}.pool_id` });
+relate(domainModel, 'host', { one: hostModel, on: (t, r) => `${r}.id = ${t}.host_id`, nullable: true });

@@ -1,0 +1,110 @@
+import { type EntityManager } from 'typeorm';
+import { type VolumeFormat } from '../../agent-contract/index.js';
+import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
+import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
+import { domainBadState, domainNotFound } from './domain.errors.js';
+import { type Boot, type DomainState } from './domain.schema.js';
+import { type DomainVerb, allowedStates, mayBegin } from './domain.states.js';
+
+export interface DomainRow {
+  id: string;
+  poolId: string;
+  hostId: string | null;
+  lastHostId: string | null;
+  name: string;
+  vcpus: number;
+  memoryBytes: number;
+  boot: Boot;
+  state: DomainState;
+  generation: number;
+  revision: number;
+  simulated: boolean;
+  /** Milliseconds since 1970 by the host's clock. */
+  stateSince: number | null;
+}
+
+export interface DiskRow {
+  id: string;
+  volumeId: string;
+  repositoryId: string;
+  format: VolumeFormat;
+  bus: 'virtio';
+  readOnly: boolean;
+}
+
+export interface NicRow {
+  id: string;
+  networkId: string;
+  networkKind: 'user';
+  mac: string;
+  model: 'virtio';
+}
+
+const COLUMNS = `id, pool_id as "poolId", host_id as "hostId", last_host_id as "lastHostId", name, vcpus,
+  memory_bytes::float8 as "memoryBytes", boot, state, generation, revision, simulated,
+  (extract(epoch from state_since) * 1000)::float8 as "stateSince"`;
+
+/** The domain's row, locked until the transaction ends: whoever changes a domain's state goes through here. */
+export async function lockDomain(tx: EntityManager, id: string): Promise<DomainRow> {
+  const row = await findAndLockDomain(tx, id);
+  if (!row) throw domainNotFound(`There is no domain ${id}.`);
+  return row;
+}
+
+/** For reads before a transaction; `domain.not_found`. */
+export async function requireDomain(tx: EntityManager, id: string): Promise<DomainRow> {
+  const row = await firstRowOf<DomainRow>(tx, `select ${COLUMNS} from domain where id = $1`, [id]);
+  if (!row) throw domainNotFound(`There is no domain ${id}.`);
+  return row;
+}
+
+export const findAndLockDomain = (tx: EntityManager, id: string): Promise<DomainRow | undefined> =>
+  firstRowOf<DomainRow>(tx, `select ${COLUMNS} from domain where id = $1 for update`, [id]);
+
+/**
+ * The row of a domain whose state lets the verb begin; `domain.bad_state` otherwise, naming the states that would. A caller
+ * who named a revision is refused first: what he saw is no longer so.
+ */
+export async function lockDomainFor(
+  tx: EntityManager,
+  id: string,
+  verb: DomainVerb,
+  expected: ExpectedRevision,
+): Promise<DomainRow> {
+  const row = await lockDomain(tx, id);
+  matchRevision(expected, row.revision);
+  if (!mayBegin(verb, row.state)) throw badState(row, verb);
+  return row;
+}
+
+export const badState = (row: Pick<DomainRow, 'id' | 'name' | 'state'>, verb: DomainVerb) =>
+  domainBadState(`${row.name} is ${row.state}; ${verb} needs ${allowedStates[verb].join(' or ')}.`, {
+    blockers: [
+      {
+        code: domainBadState.code,
+        detail: `The domain is ${row.state}.`,
+        object: { type: 'domain', id: row.id },
+        operationId: null,
+        clearedBy: `The domain becomes ${allowedStates[verb].join(' or ')}.`,
+      },
+    ],
+  });
+
+export const disksOf = (tx: EntityManager, domainId: string): Promise<DiskRow[]> =>
+  rowsOf<DiskRow>(
+    tx,
+    `select d.id, d.volume_id as "volumeId", v.repository_id as "repositoryId", v.format, d.bus, d.read_only as "readOnly"
+       from disk d join volume v on v.id = d.volume_id where d.domain_id = $1 order by d.position`,
+    [domainId],
+  );
+
+export const nicsOf = (tx: EntityManager, domainId: string): Promise<NicRow[]> =>
+  rowsOf<NicRow>(
+    tx,
+    `select n.id, n.network_id as "networkId", w.kind as "networkKind", n.mac, n.model
+       from nic n join network w on w.id = n.network_id where n.domain_id = $1 order by n.position`,
+    [domainId],
+  );
+
+export const consolesOf = (tx: EntityManager, domainId: string): Promise<{ id: string; kind: 'serial' }[]> =>
+  rowsOf(tx, `select id, kind from console where domain_id = $1`, [domainId]);

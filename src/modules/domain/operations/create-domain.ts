@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import {
+  fileNotFound,
+  hostUnreachable,
+  pathOutsideRepository,
+  requestInvalid,
+} from '../../../kernel/errors/problems.js';
+import { volumeInUse } from '../../../agent-contract/index.js';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
+import { appendEvent } from '../../../kernel/events/append-event.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive } from '../../../kernel/operations/locks.js';
+import { newId, uuid } from '../../../kernel/schema/values.js';
+import { checkBootFiles, type NamedFile } from '../../storage/index.js';
+import { writeDisks, writeNics } from '../devices.js';
+import { domainExists, nicMacTaken } from '../domain.errors.js';
+import { type Boot, createDomainInput } from '../domain.schema.js';
+import { type DomainServices } from './services.js';
+
+export const bootFiles = (boot: Boot): NamedFile[] =>
+  'kernel' in boot
+    ? [
+        { ...boot.kernel, field: 'boot.kernel' },
+        ...(boot.initramfs ? [{ ...boot.initramfs, field: 'boot.initramfs' }] : []),
+      ]
+    : [];
+
+/**
+ * Enters a halted domain in the inventory. Nothing is done on a host, so it has succeeded once it is accepted; its
+ * boot files are looked at before, by the agent of a host that reaches them.
+ */
+export const createDomain = defineOperation({
+  name: 'domain.create',
+  input: createDomainInput.extend({ id: uuid }),
+  role: 'vm-admin',
+  errors: [
+    requestInvalid,
+    domainExists,
+    pathOutsideRepository,
+    fileNotFound,
+    hostUnreachable,
+    volumeInUse,
+    nicMacTaken,
+  ],
+  steps: [],
+  deadlineMs: 60_000,
+  target: ({ id }) => ({ type: 'domain', id }),
+  locks: ({ id }) => [exclusive('domain', id)],
+  check: ({ links, entities }: DomainServices, { poolId, boot }) =>
+    checkBootFiles(entities, links, poolId, bootFiles(boot)),
+  accept: async (tx, input, { operationId }) => {
+    const { id, poolId, name, vcpus, memoryBytes, boot } = input;
+    const pool = await firstRowOf(tx, `select 1 from pool where id = $1 for share`, [poolId]);
+    if (!pool) {
+      throw requestInvalid(`There is no pool ${poolId}.`, {
+        errors: [{ path: 'poolId', message: 'is not a pool' }],
+      });
+    }
+    const made = await firstRowOf(
+      tx,
+      `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot) values ($1, $2, $3, $4, $5, $6)
+       on conflict (id) do nothing returning id`,
+      [id, poolId, name, vcpus, memoryBytes, JSON.stringify(boot)],
+    );
+    if (!made) throw domainExists(`There is already a domain ${id}.`);
+    await writeDisks(tx, { domainId: id, poolId }, input.disks);
+    await writeNics(tx, { domainId: id, poolId }, input.nics);
+    for (const { kind } of input.consoles) {
+      await rowsOf(tx, `insert into console (id, domain_id, kind) values ($1, $2, $3)`, [newId(), id, kind]);
+    }
+    await appendEvent(tx, {
+      type: 'domain.created',
+      object: { type: 'domain', id },
+      poolId,
+      operationId,
+      changes: { name, state: 'halted' },
+    });
+    return { poolId, plan: { domainId: id } };
+  },
+});
+
+export type CreateDomain = z.output<(typeof createDomain)['input']>;

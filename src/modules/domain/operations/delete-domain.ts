@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import { forgetDomain } from '../../../agent-contract/index.js';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
+import { isProblem } from '../../../kernel/errors/problem.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { appendEvent } from '../../../kernel/events/append-event.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive } from '../../../kernel/operations/locks.js';
+import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { domainBadState, domainNotFound } from '../domain.errors.js';
+import { lockDomainFor } from '../domain.rows.js';
+import { type DomainServices } from './services.js';
+
+interface DeletePlan {
+  readonly domainId: string;
+  readonly poolId: string;
+  readonly generation: number;
+  /** Where its folder is, if it ever ran. */
+  readonly lastHost: { id: string; epoch: number } | null;
+}
+
+/** Removes a halted domain with its disks' attachments, cards and consoles. Its volumes stay. */
+export const deleteDomain = defineOperation({
+  name: 'domain.delete',
+  input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
+  role: 'vm-admin',
+  errors: [domainNotFound, domainBadState, revisionStale, objectBusy],
+  steps: ['forget-on-host', 'remove-rows'],
+  deadlineMs: 120_000,
+  target: ({ domainId }) => ({ type: 'domain', id: domainId }),
+  locks: ({ domainId }) => [exclusive('domain', domainId)],
+  accept: async (tx, { domainId, expected }) => {
+    const domain = await lockDomainFor(tx, domainId, 'delete', expected);
+    const lastHost =
+      (domain.lastHostId &&
+        (await firstRowOf<{ id: string; epoch: number }>(tx, `select id, epoch from host where id = $1`, [
+          domain.lastHostId,
+        ]))) ||
+      null;
+    const { poolId, generation } = domain;
+    return {
+      poolId,
+      plan: { domainId, poolId, generation, lastHost } satisfies DeletePlan,
+    };
+  },
+  run: async (context, plan: DeletePlan, services: DomainServices) => {
+    const { domainId, generation, lastHost } = plan;
+    await context.step('forget-on-host', {
+      run: async (fencing) => {
+        if (!lastHost || generation === 0) return null;
+        const fence = { ...fencing, hostEpoch: lastHost.epoch, domain: { id: domainId, generation } };
+        try {
+          await services.links.call(
+            lastHost.id,
+            forgetDomain,
+            { domainId, generation },
+            { fence, signal: context.signal },
+          );
+        } catch (error) {
+          // A host that is away must not keep a domain alive: when it is back, its snapshot names a domain that nobody knows.
+          if (!isProblem(error, hostUnreachable)) throw error;
+        }
+        return null;
+      },
+    });
+    await context.step('remove-rows', {
+      run: () =>
+        context.transaction(async (tx) => {
+          await rowsOf(tx, `delete from domain where id = $1`, [domainId]);
+          await appendEvent(tx, {
+            type: 'domain.deleted',
+            object: { type: 'domain', id: domainId },
+            poolId: plan.poolId,
+            operationId: context.operationId,
+            changes: {},
+          });
+          return null;
+        }),
+    });
+  },
+});

@@ -1,0 +1,68 @@
+import { askShutdown, awaitHalt, forceOff, inspectDomain } from '../../../agent-contract/index.js';
+import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
+import { domainDidNotHalt } from '../domain.errors.js';
+import { livingStates } from '../domain.states.js';
+import { type DomainPlan, type DomainServices, onHost, record } from './services.js';
+
+export interface HaltPlan extends DomainPlan {
+  readonly deadlineSeconds: number;
+  readonly force: boolean;
+}
+
+type HaltStep = 'ask-guest' | 'await-halt' | 'force-off-guest';
+type Context = Pick<OperationContext<HaltStep>, 'step' | 'signal' | 'transaction' | 'operationId'>;
+
+/**
+ * Asks the guest to shut down, waits for it, and ends it when its time is over. The time runs from when the guest was
+ * asked, so a runner that takes over in between gives it no second helping.
+ */
+export async function haltGuest(context: Context, plan: HaltPlan, services: DomainServices): Promise<void> {
+  const { domainId, generation } = plan;
+  const asked = await context.step('ask-guest', {
+    run: async (fencing) => {
+      await onHost(context, services, plan, fencing, askShutdown, { domainId, generation });
+      return { at: Date.now() };
+    },
+  });
+  const halted = await context.step('await-halt', {
+    run: async () => {
+      const timeoutMs = Math.max(0, asked.at + plan.deadlineSeconds * 1000 - Date.now());
+      const observed = await services.links.call(
+        plan.hostId,
+        awaitHalt,
+        { domainId, generation, timeoutMs },
+        { signal: context.signal, deadlineMs: timeoutMs + 10_000 },
+      );
+      await record(context, plan, observed);
+      return !livingStates.includes(observed.state);
+    },
+  });
+  if (halted) return;
+  if (!plan.force) throw domainDidNotHalt(`The guest did not shut down within ${plan.deadlineSeconds} s.`);
+  await context.step('force-off-guest', {
+    run: (fencing) => forceOffGuest(context, services, plan, fencing),
+  });
+}
+
+/** Ends the guest and writes that it is gone. Idempotent. */
+export async function forceOffGuest(
+  context: Pick<Context, 'signal' | 'transaction' | 'operationId'>,
+  services: DomainServices,
+  plan: DomainPlan,
+  fencing: StepFencing,
+): Promise<null> {
+  const { domainId, generation } = plan;
+  await onHost(context, services, plan, fencing, forceOff, { domainId, generation });
+  const { domain } = await services.links.call(
+    plan.hostId,
+    inspectDomain,
+    { domainId },
+    { signal: context.signal },
+  );
+  await record(
+    context,
+    plan,
+    domain ?? { id: domainId, generation, state: 'halted', pid: null, since: null, reason: null },
+  );
+  return null;
+}

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { pauseDomain as pause } from '../../../agent-contract/index.js';
+import { objectBusy } from '../../../kernel/errors/problems.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive } from '../../../kernel/operations/locks.js';
+import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { domainBadState, domainNotFound } from '../domain.errors.js';
+import { acceptOnLiving } from './living-domain.js';
+import { type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
+
+/** Stops the guest's CPUs; its memory and its claim stay. */
+export const pauseDomain = defineOperation({
+  name: 'domain.pause',
+  input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
+  role: 'vm-power-admin',
+  errors: [domainNotFound, domainBadState, revisionStale, objectBusy],
+  steps: ['pause-guest'],
+  deadlineMs: 60_000,
+  target: ({ domainId }) => ({ type: 'domain', id: domainId }),
+  locks: ({ domainId }) => [exclusive('domain', domainId)],
+  accept: (tx, { domainId, expected }) => acceptOnLiving(tx, domainId, 'pause', expected, {}),
+  run: async (context, plan: DomainPlan, services: DomainServices) => {
+    await context.step('pause-guest', {
+      run: async (fencing) => {
+        const { domainId, generation } = plan;
+        await record(
+          context,
+          plan,
+          await onHost(context, services, plan, fencing, pause, { domainId, generation }),
+        );
+        return null;
+      },
+    });
+  },
+  settle,
+});

@@ -1,0 +1,55 @@
+import { startDomain as start } from '../../../agent-contract/index.js';
+import { objectBusy } from '../../../kernel/errors/problems.js';
+import { rowsOf } from '../../../kernel/database/sql.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive } from '../../../kernel/operations/locks.js';
+import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { domainBadState, domainDidNotHalt, domainNotFound } from '../domain.errors.js';
+import { disksOf, lockDomain } from '../domain.rows.js';
+import { shutdownDomainInput } from '../domain.schema.js';
+import { specFor } from '../domain-spec.js';
+import { type HaltPlan, haltGuest } from './halt-guest.js';
+import { acceptOnLiving } from './living-domain.js';
+import { type DomainServices, onHost, record, settle } from './services.js';
+
+/** Shuts the guest down and starts it again on the same host, as a new generation; its claim and its holds stay. */
+export const rebootDomain = defineOperation({
+  name: 'domain.reboot',
+  input: shutdownDomainInput.extend({ domainId: uuid, expected: expectedRevision.default(null) }),
+  role: 'vm-power-admin',
+  errors: [domainNotFound, domainBadState, domainDidNotHalt, revisionStale, objectBusy],
+  steps: ['ask-guest', 'await-halt', 'force-off-guest', 'take-generation', 'start-guest'],
+  deadlineMs: 3_820_000,
+  target: ({ domainId }) => ({ type: 'domain', id: domainId }),
+  locks: ({ domainId }) => [exclusive('domain', domainId)],
+  accept: (tx, { domainId, expected, deadlineSeconds, force }) =>
+    acceptOnLiving(tx, domainId, 'reboot', expected, { deadlineSeconds, force }),
+  run: async (context, plan: HaltPlan, services: DomainServices) => {
+    await haltGuest(context, plan, services);
+    // Only now: until the old guest is gone, what the host says of its generation must be believed.
+    const next = await context.step('take-generation', {
+      run: () =>
+        context.transaction(async (tx) => {
+          const domain = await lockDomain(tx, plan.domainId);
+          // A second runner finds the number already taken: it goes by the plan, not by the row.
+          const generation = plan.generation + 1;
+          await rowsOf(tx, `update domain set generation = $2 where id = $1`, [plan.domainId, generation]);
+          const spec = await specFor(tx, domain, await disksOf(tx, plan.domainId), plan.hostId, generation);
+          return { generation, spec };
+        }),
+    });
+    const started = { ...plan, generation: next.generation };
+    await context.step('start-guest', {
+      run: async (fencing) => {
+        await record(
+          context,
+          started,
+          await onHost(context, services, started, fencing, start, { spec: next.spec }),
+        );
+        return null;
+      },
+    });
+  },
+  settle,
+});

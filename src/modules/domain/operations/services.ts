@@ -1,0 +1,61 @@
+import { type EntityManager } from 'typeorm';
+import {
+  type AgentCall,
+  type CallInput,
+  type CallOutput,
+  type ObservedDomain,
+} from '../../../agent-contract/index.js';
+import { type HostLink } from '../../../host-link/host-link.js';
+import {
+  type Ending,
+  type OperationContext,
+  type StepFencing,
+} from '../../../kernel/operations/define-operation.js';
+import { applyObserved, type Report, settleDomain } from '../observed.js';
+
+/** What every operation on a domain works with. */
+export interface DomainServices {
+  readonly links: HostLink;
+  readonly entities: EntityManager;
+}
+
+/** A domain on the host where it runs, as decided in the accepting transaction. */
+export interface DomainPlan {
+  readonly domainId: string;
+  readonly hostId: string;
+  readonly hostEpoch: number;
+  readonly generation: number;
+}
+
+type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
+
+/** One write call about the plan's domain, under the fence of this try of this step. */
+export const onHost = <C extends AgentCall>(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+  fencing: StepFencing,
+  call: C,
+  input: CallInput<C>,
+): Promise<CallOutput<C>> =>
+  services.links.call(plan.hostId, call, input, {
+    fence: {
+      ...fencing,
+      hostEpoch: plan.hostEpoch,
+      domain: { id: plan.domainId, generation: plan.generation },
+    },
+    signal: context.signal,
+  });
+
+/** The hypervisor's answer goes into the inventory at once; the state stream says the same a little later. */
+export async function record(
+  context: Context,
+  plan: DomainPlan,
+  observed: Report & { readonly id: string },
+): Promise<void> {
+  await context.transaction((tx) => applyObserved(tx, plan.hostId, observed, context.operationId));
+}
+
+/** Ends every operation on a domain: a guest that is gone keeps nothing, whatever the operation came to. */
+export const settle = (tx: EntityManager, plan: DomainPlan, ending: Ending): Promise<void> =>
+  settleDomain(tx, plan.domainId, ending.operationId);

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { type DomainSpec, startDomain as start } from '../../../agent-contract/index.js';
+import { rowsOf } from '../../../kernel/database/sql.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { exclusive, shared } from '../../../kernel/operations/locks.js';
+import { hostsReaching, takeHolds } from '../../storage/index.js';
+import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domain.errors.js';
+import { disksOf, lockDomainFor } from '../domain.rows.js';
+import { repositoriesOf, specFor } from '../domain-spec.js';
+import { claimHost } from '../placement.js';
+import { type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
+
+export interface StartPlan extends DomainPlan {
+  readonly spec: DomainSpec;
+}
+
+/** Starts a halted domain on the least loaded host that fits. The claim, the holds and the new generation are taken when it is accepted. */
+export const startDomain = defineOperation({
+  name: 'domain.start',
+  input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
+  role: 'vm-power-admin',
+  errors: [
+    domainNotFound,
+    domainBadState,
+    hostMemoryInsufficient,
+    hostUnreachable,
+    revisionStale,
+    objectBusy,
+  ],
+  steps: ['start-guest'],
+  deadlineMs: 120_000,
+  target: ({ domainId }) => ({ type: 'domain', id: domainId }),
+  locks: ({ domainId }) => [exclusive('domain', domainId)],
+  accept: async (tx, { domainId, expected }) => {
+    const domain = await lockDomainFor(tx, domainId, 'start', expected);
+    const disks = await disksOf(tx, domainId);
+    const reaching = await hostsReaching(tx, domain.poolId, repositoriesOf(domain.boot, disks));
+    const room = await claimHost(tx, domain, reaching);
+    const volumes = disks.map(({ volumeId, ...disk }) => ({ ...disk, id: volumeId }));
+    await takeHolds(tx, room.hostId, domainId, volumes);
+    const generation = domain.generation + 1;
+    await rowsOf(
+      tx,
+      `update domain set host_id = $2, last_host_id = $2, generation = $3, simulated = $4, updated_at = now() where id = $1`,
+      [domainId, room.hostId, generation, room.simulated],
+    );
+    const spec = await specFor(tx, domain, disks, room.hostId, generation);
+    return {
+      poolId: domain.poolId,
+      moreLocks: [shared('host', room.hostId)],
+      plan: {
+        domainId,
+        hostId: room.hostId,
+        hostEpoch: room.hostEpoch,
+        generation,
+        spec,
+      } satisfies StartPlan,
+    };
+  },
+  run: async (context, plan: StartPlan, services: DomainServices) => {
+    await context.step('start-guest', {
+      run: async (fencing) => {
+        const observed = await onHost(context, services, plan, fencing, start, { spec: plan.spec });
+        await record(context, plan, observed);
+        return { hostId: plan.hostId };
+      },
+    });
+  },
+  settle,
+});

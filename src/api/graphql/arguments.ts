@@ -4,9 +4,10 @@ import { type z } from 'zod';
 import { invalidToken } from '../../kernel/errors/problems.js';
 import { type Caller } from '../../kernel/operations/caller.js';
 import { type ExpectedRevision } from '../../kernel/schema/revision.js';
+import { onBusy } from '../../kernel/schema/on-busy.js';
 import { uuid } from '../../kernel/schema/values.js';
 import { parseInput } from '../parse-input.js';
-import { inputType } from './type-of-schema.js';
+import { enumType, inputType } from './type-of-schema.js';
 
 /** What every resolver finds in its context. */
 export interface GraphqlContext {
@@ -20,11 +21,11 @@ const parsed = (schema: z.ZodType, root: string): PipeTransform => ({
 /** `id: ID!`, or another name of an id. */
 export const IdArg = (name = 'id'): ParameterDecorator => Args(name, { type: () => ID }, parsed(uuid, name));
 
-/** `input: CreatePoolInput!`, parsed by the schema that also reads REST's body. */
-export const InputArg = (schema: z.ZodObject): ParameterDecorator => {
+/** `input: CreatePoolInput!`, parsed by the schema that also reads REST's body; without the `!` where everything has a default. */
+export const InputArg = (schema: z.ZodObject, { optional = false } = {}): ParameterDecorator => {
   // Made now: types that arise while the schema is built come too late for it.
   const type = inputType(schema);
-  return Args('input', { type: () => type }, parsed(schema, ''));
+  return Args('input', { type: () => type, nullable: optional }, parsed(schema, ''));
 };
 
 const toExpected: PipeTransform = {
@@ -45,3 +46,21 @@ export const GraphqlCaller = createParamDecorator((_: unknown, context: Executio
   if (!caller) throw invalidToken('Send Authorization: Bearer <token>.');
   return caller;
 });
+
+const toOnBusy: PipeTransform = {
+  transform: (value: unknown) => parseInput(onBusy, value ?? 'refuse', 'onBusy', 'arguments'),
+};
+
+/** `onBusy: OnBusy`: what `?onBusy=` is in REST. */
+export const OnBusyArg = (): ParameterDecorator => {
+  const type = enumType(onBusy, 'OnBusy');
+  return Args(
+    'onBusy',
+    {
+      type: () => type,
+      nullable: true,
+      description: '`wait`: accepted, and begins when the object is free.',
+    },
+    toOnBusy,
+  );
+};

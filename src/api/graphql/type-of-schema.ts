@@ -147,3 +147,6 @@ export function inputType(schema: z.ZodType): TypeClass {
   if (schema instanceof z.ZodObject) return objectClass(schema, schema.shape, '', 'input');
   throw new Error('An input type is made of a zod object.');
 }
+
+/** An enum that is an argument by itself. */
+export const enumType = (schema: z.ZodEnum, name: string): Record<string, string> => enumOf(schema, name);

@@ -10,6 +10,7 @@ import {
   requestInvalid,
   requestMalformed,
 } from '../../kernel/errors/problems.js';
+import { onBusy } from '../../kernel/schema/on-busy.js';
 import { listQuery, oneQuery, pageOf } from '../../kernel/schema/page.js';
 import { revisionRequired, revisionStale } from '../../kernel/schema/revision.js';
 import { Gate } from './gate.js';
@@ -124,10 +125,7 @@ export function PatchRoute(model: ReadModel, options: WriteOptions): MethodDecor
 
 /** The query of everything that starts an operation. */
 export const operationQuery = z.strictObject({
-  onBusy: z
-    .enum(['refuse', 'wait'])
-    .default('refuse')
-    .describe('`wait`: accepted, and begins when the object is free.'),
+  onBusy: onBusy.default('refuse').describe('`wait`: accepted, and begins when the object is free.'),
 });
 export type OperationQuery = z.output<typeof operationQuery>;
 

@@ -5,6 +5,7 @@ import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Blocker, type ProblemError } from '../errors/problem.js';
 import { databaseUnavailable, objectBusy } from '../errors/problems.js';
 import { markAppended } from '../events/append-event.js';
+import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
 import { type Caller } from './caller.js';
 import { takeLocks } from './lock-table.js';
@@ -55,7 +56,7 @@ export async function acceptOperation(
   definition: RegisteredOperation,
   input: unknown,
   caller: Caller,
-  onBusy: 'refuse' | 'wait',
+  onBusy: OnBusy,
 ): Promise<Accepted> {
   const id = newId();
   try {
@@ -73,7 +74,7 @@ async function acceptIn(
   definition: RegisteredOperation,
   input: unknown,
   caller: Caller,
-  onBusy: 'refuse' | 'wait',
+  onBusy: OnBusy,
 ): Promise<Accepted> {
   const client = await clientOf(tx);
   const target = definition.target(input);

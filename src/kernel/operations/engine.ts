@@ -3,6 +3,7 @@ import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statemen
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { markAppended } from '../events/append-event.js';
+import { type OnBusy } from '../schema/on-busy.js';
 import { acceptOperation } from './acceptance.js';
 import { type Caller } from './caller.js';
 import { giveBackAll } from './claim.js';
@@ -25,7 +26,7 @@ import { republishForgotten, sweepOperations, waitingOperations } from './sweepe
 
 export interface AcceptOptions {
   /** When another operation holds an object: refuse with `object.busy`, or accept and wait for the turn. */
-  readonly onBusy?: 'refuse' | 'wait' | undefined;
+  readonly onBusy?: OnBusy | undefined;
 }
 
 /** Every so many sweeps, a look for turns and publications that should not be able to get lost. */

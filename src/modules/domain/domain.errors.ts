@@ -1,4 +1,11 @@
+import { domainBadState, volumeInUse } from '../../agent-contract/index.js';
 import { defineProblem } from '../../kernel/errors/problem.js';
+import {
+  fileNotFound,
+  hostUnreachable,
+  objectBusy,
+  pathOutsideRepository,
+} from '../../kernel/errors/problems.js';
 
 export { domainBadState, domainStartFailed, hostMemoryInsufficient } from '../../agent-contract/index.js';
 
@@ -26,3 +33,14 @@ export const nicMacTaken = defineProblem({
   title: 'Another card has this MAC address',
   retry: 'after_change',
 });
+
+/** What a PATCH may be refused with, beside what every PATCH may. */
+export const patchErrors = [
+  domainBadState,
+  nicMacTaken,
+  objectBusy,
+  volumeInUse,
+  pathOutsideRepository,
+  fileNotFound,
+  hostUnreachable,
+];

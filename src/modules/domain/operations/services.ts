@@ -1,10 +1,5 @@
 import { type EntityManager } from 'typeorm';
-import {
-  type AgentCall,
-  type CallInput,
-  type CallOutput,
-  type ObservedDomain,
-} from '../../../agent-contract/index.js';
+import { type AgentCall, type CallInput, type CallOutput } from '../../../agent-contract/index.js';
 import { type HostLink } from '../../../host-link/host-link.js';
 import {
   type Ending,

@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { InventorySink } from '../../host-link/host-link.js';
+import { DomainController } from './api/domain.controller.js';
+import { DomainResolver } from './api/domain.resolver.js';
+import { DomainInventory } from './domain.inventory.js';
+import { DomainService } from './domain.service.js';
+
+@Module({
+  controllers: [DomainController],
+  providers: [DomainService, DomainResolver, { provide: InventorySink, useClass: DomainInventory }],
+  exports: [DomainService, InventorySink],
+})
+export class DomainModule {}

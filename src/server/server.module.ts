@@ -10,6 +10,7 @@ import { LOG } from '../kernel/logging/log.token.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { OperationEngine } from '../kernel/operations/engine.js';
 import { AuthModule } from '../modules/auth/auth.module.js';
+import { DomainModule } from '../modules/domain/domain.module.js';
 import { HostModule } from '../modules/host/host.module.js';
 import { OperationModule } from '../modules/operation/operation.module.js';
 import { PoolModule } from '../modules/pool/pool.module.js';
@@ -35,11 +36,12 @@ export class ServerModule {
       module: ServerModule,
       global: true,
       imports: [
-        HostLinkModule.forRoot({ ...link, log }, [HostModule]),
+        HostLinkModule.forRoot({ ...link, log }, [HostModule, DomainModule]),
         AuthModule,
         OperationModule,
         PoolModule,
         HostModule,
+        DomainModule,
         graphqlModule(),
       ],
       controllers: [HealthController],

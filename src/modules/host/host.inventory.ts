@@ -31,7 +31,7 @@ const lockHost = (tx: EntityManager, hostId: string): Promise<Row | undefined> =
        'memoryBytes', memory_bytes, 'reservedMemoryBytes', reserved_memory_bytes, 'agentVersion', agent_version,
        'bootId', boot_id, 'simulated', simulated, 'hypervisor', case when hypervisor_kind is not null then
          json_build_object('kind', hypervisor_kind, 'version', hypervisor_version, 'accelerator', accelerator) end) as reported
-     from host where id = $1 for update`,
+     from host where id = $1 for no key update`,
     [hostId],
   );
 

@@ -1,39 +1,6 @@
 import { parseArgs } from 'node:util';
-import type { LauncherConfig } from '../config/launcher.config.js';
+import type { Command, CommandContext } from './command.js';
 import { exitCode, usageError } from './launcher-error.js';
-
-export interface Terminal {
-  /** What the command was asked for: scripts read it. */
-  out(line: string): void;
-  /** Progress and complaints. */
-  note(line: string): void;
-}
-
-export interface CommandContext {
-  readonly config: LauncherConfig;
-  readonly terminal: Terminal;
-}
-
-/** A command as parsed: what its file's `run` takes. */
-export type Command =
-  | {
-      name: 'up';
-      data: string;
-      port: number;
-      portGiven: boolean;
-      demo: boolean;
-      detach: boolean;
-      simulate: boolean;
-    }
-  | { name: 'down'; data: string; guests: boolean }
-  | { name: 'status'; data: string; json: boolean }
-  | { name: 'logs'; data: string; part: string | undefined; follow: boolean }
-  | { name: 'test'; suites: string[] }
-  | { name: 'bench'; names: string[]; rounds: number | undefined }
-  | { name: 'backup'; data: string; file: string }
-  | { name: 'restore'; data: string; file: string; force: boolean }
-  | { name: 'openapi' }
-  | { name: 'help' };
 
 export const usage = `Usage: domus <command> [options]
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { writeBackup } from '../backup/backup-file.js';
 import { exportDatabase } from '../backup/database-copy.js';
 import { withDatabase } from '../backup/with-database.js';
-import type { Command, CommandContext } from '../cli.js';
+import type { Command, CommandContext } from '../command.js';
 import { dataFolder } from '../data-folder.js';
 import { withDataLock } from '../data-lock.js';
 import { exitCode, notRunning } from '../launcher-error.js';

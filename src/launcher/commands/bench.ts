@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Command, CommandContext } from '../cli.js';
+import type { Command, CommandContext } from '../command.js';
 import { exitCode, failed, usageError } from '../launcher-error.js';
 import { ensureQemu } from '../qemu-packages.js';
 import { projectRoot } from '../project-root.js';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { bringDown, shutDownGuests } from '../bring-down.js';
-import type { Command, CommandContext } from '../cli.js';
+import type { Command, CommandContext } from '../command.js';
 import { dataFolder } from '../data-folder.js';
 import { withDataLock } from '../data-lock.js';
 import { exitCode } from '../launcher-error.js';

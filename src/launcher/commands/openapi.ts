@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import type { CommandContext } from '../cli.js';
+import type { CommandContext } from '../command.js';
 import { exitCode } from '../launcher-error.js';
 import { projectRoot } from '../project-root.js';
 

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { verifyBackup } from '../backup/backup-file.js';
 import { importDatabase } from '../backup/database-copy.js';
 import { withDatabase } from '../backup/with-database.js';
-import type { Command, CommandContext } from '../cli.js';
+import type { Command, CommandContext } from '../command.js';
 import { prepareDataFolder } from '../data-folder.js';
 import { withDataLock } from '../data-lock.js';
 import { agentPart, serverPart } from '../installation.js';

@@ -1,5 +1,5 @@
 import { ApiClient } from '../api-client.js';
-import type { Command, CommandContext } from '../cli.js';
+import type { Command, CommandContext } from '../command.js';
 import { type DataFolder, dataFolder, isSimulated, readAdminToken } from '../data-folder.js';
 import { agentPart, readServerFile, serverPart } from '../installation.js';
 import { exitCode } from '../launcher-error.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { LauncherConfig } from '../../config/launcher.config.js';
 import { PackageUnavailable, unpackDebianPackages } from '../../debian-package/index.js';
-import type { Command, CommandContext, Terminal } from '../cli.js';
+import type { Command, CommandContext, Terminal } from '../command.js';
 import { exitCode, missing, usageError } from '../launcher-error.js';
 import { projectRoot } from '../project-root.js';
 import { ensureQemu } from '../qemu-packages.js';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { bringDown } from '../bring-down.js';
 import { bringUp } from '../bring-up.js';
-import type { Command, CommandContext } from '../cli.js';
+import type { Command, CommandContext } from '../command.js';
 import { type DataFolder, prepareDataFolder, settleMode } from '../data-folder.js';
 import { withDataLock } from '../data-lock.js';
 import { obtainBootKit, runDemo } from '../demo.js';

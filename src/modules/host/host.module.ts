@@ -8,11 +8,7 @@ import { HostEnrolment } from './host.enrolment.js';
 
 @Module({
   controllers: [HostController, EnrolmentTokenController],
-  providers: [
-    HostResolver,
-    EnrolmentTokenService,
-    { provide: EnrolmentSink, useClass: HostEnrolment },
-  ],
+  providers: [HostResolver, EnrolmentTokenService, { provide: EnrolmentSink, useClass: HostEnrolment }],
   exports: [EnrolmentSink],
 })
 export class HostModule {}

@@ -126,7 +126,9 @@ export class StateStreams {
       sink,
       owned: () => (this.owned.get(hostId)?.until ?? 0) > performance.now(),
       log,
-      backoffMs: (failures) => Math.min(100 * 2 ** failures, 5_000) * (0.5 + Math.random() / 2),
+      // An agent that restarts is back within a second; one that stays away is asked for more rarely.
+      backoffMs: (failures) =>
+        Math.min(50 * 2 ** failures, failures < 60 ? 800 : 5_000) * (0.5 + Math.random() / 2),
     });
   }
 }

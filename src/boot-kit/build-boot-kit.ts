@@ -69,12 +69,9 @@ export async function buildBootKit(request: BootKitRequest): Promise<BootKit> {
     const source = await openAptSource(work, signal);
     const kernelPackage = await resolveKernelPackage(source);
     const tree = join(work, 'tree');
-    const versions: string[] = [RECIPE];
-    for (const name of [kernelPackage, 'busybox-static']) {
-      const found = await source.download(name, work);
-      await unpackDeb(found.debPath, tree, signal);
-      versions.push(`${found.name}=${found.version}`);
-    }
+    const found = await source.download([kernelPackage, 'busybox-static'], work);
+    await Promise.all(found.map(({ debPath }) => unpackDeb(debPath, tree, signal)));
+    const versions = [RECIPE, ...found.map(({ name, version }) => `${name}=${version}`)];
     const { kernelVersion, kernel, initramfs } = await assemble(tree, signal);
     const made = join(work, 'kit');
     await mkdir(made);

@@ -32,8 +32,8 @@ export interface AptSource {
   dependsOf(name: string): Promise<string[]>;
   /** `names`, and every package that they need and this machine has not installed. */
   withMissingDependencies(names: readonly string[]): Promise<string[]>;
-  /** Downloads the candidate's .deb into `folder`. */
-  download(name: string, folder: string): Promise<DownloadedPackage>;
+  /** Downloads the candidates' .deb files to below `folder`. */
+  download(names: readonly string[], folder: string): Promise<DownloadedPackage[]>;
 }
 
 /** Fetches the package lists into `folder` (a few seconds). `PackageUnavailable` without apt or network. */
@@ -46,6 +46,9 @@ export async function openAptSource(folder: string, signal?: AbortSignal): Promi
     ['Dir::State::Lists', lists],
     ['Dir::Cache', folder],
     ['Dir::Cache::Archives', archives],
+    // Container images switch apt's own caches off; without them every call below reads the lists anew.
+    ['Dir::Cache::pkgcache', 'pkgcache.bin'],
+    ['Dir::Cache::srcpkgcache', 'srcpkgcache.bin'],
     ['Debug::NoLocking', '1'],
     ['APT::Sandbox::User', 'root'], // the unprivileged user of apt could not enter our 0700 folder
     ['Acquire::Languages', 'none'],
@@ -91,15 +94,25 @@ export async function openAptSource(folder: string, signal?: AbortSignal): Promi
       );
       return [...new Set([...names, ...parseSimulatedInstall(simulated)])];
     },
-    async download(name, into) {
-      const own = join(into, `deb-${name}`);
+    async download(names, into) {
+      const own = join(into, 'downloads');
       await mkdir(own, { recursive: true });
-      await apt('apt-get', ['download', '--', name], `the package ${name} cannot be downloaded`, own);
-      const file = (await readdir(own)).find((entry) => entry.endsWith('.deb'));
-      if (file === undefined) throw new PackageUnavailable(`The package ${name} cannot be downloaded.`);
-      const debPath = join(own, file);
-      const version = (await call('dpkg-deb', ['--field', debPath, 'Version'])).trim();
-      return { name, version, debPath };
+      await apt(
+        'apt-get',
+        ['download', '--', ...names],
+        `the packages ${names.join(', ')} cannot be downloaded`,
+        own,
+      );
+      const files = (await readdir(own)).filter((entry) => entry.endsWith('.deb')).sort();
+      return Promise.all(
+        files.map(async (file) => {
+          const debPath = join(own, file);
+          const [name = '', version = ''] = (
+            await call('dpkg-deb', ['--show', '--showformat', '${Package} ${Version}', debPath])
+          ).split(' ');
+          return { name, version, debPath };
+        }),
+      );
     },
   };
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type DownloadedPackage, PackageUnavailable, openAptSource, unpackDeb } from './apt-source.js';
+import { PackageUnavailable, openAptSource, unpackDeb } from './apt-source.js';
 import { inWorkFolder } from './work-folder.js';
 
 export interface UnpackRequest {
@@ -40,13 +40,8 @@ export async function unpackDebianPackages(request: UnpackRequest): Promise<Unpa
     const source = await openAptSource(work, request.signal);
     const unpacked = join(work, 'tree');
     await mkdir(unpacked);
-    const found: DownloadedPackage[] = [];
-    for (const name of await source.withMissingDependencies(names)) {
-      const one = await source.download(name, work);
-      await unpackDeb(one.debPath, unpacked, request.signal);
-      await rm(one.debPath);
-      found.push(one);
-    }
+    const found = await source.download(await source.withMissingDependencies(names), work);
+    for (const { debPath } of found) await unpackDeb(debPath, unpacked, request.signal);
     const versions = Object.fromEntries(found.map((one) => [one.name, one.version]));
     const folder = join(cacheDir, `tree-${digest(JSON.stringify(versions))}`);
     await renameUnlessThere(unpacked, folder);

@@ -42,19 +42,23 @@ const stopDeadlineMs = 15_000;
 /** Adopts what runs and starts what is missing, in the order in which they need each other. */
 export async function bringUp(request: BringUp): Promise<{ client: ApiClient; server: ServerFile }> {
   const { folder, config } = request;
+  const began = new Date();
   const databaseUrl = config.databaseUrl ?? (await startPostgres(clusterOf(folder, config))).url;
-  const server = await ensureServer(request, databaseUrl);
+  const { server, started } = await ensureServer(request, databaseUrl);
   const client = new ApiClient(server.url, readAdminToken(folder));
   await request.beforeAgent;
-  await ensureAgent(request, client, server);
+  await ensureAgent(request, client, server, started ? began : undefined);
   return { client, server };
 }
 
-async function ensureServer(request: BringUp, databaseUrl: string): Promise<ServerFile> {
+async function ensureServer(
+  request: BringUp,
+  databaseUrl: string,
+): Promise<{ server: ServerFile; started: boolean }> {
   const part = serverPart(request.folder);
   const build = currentBuild();
   const running = await keepOrEnd(part, build, request.note);
-  if (running) return untilReady(part, running, request.folder, 0);
+  if (running) return { server: await untilReady(part, running, request.folder, 0), started: false };
   const { folder, config } = request;
   const listeners = await chooseListeners(request.port, config, lastServerFile(folder));
   rmSync(folder.serverFile, { force: true });
@@ -73,7 +77,7 @@ async function ensureServer(request: BringUp, databaseUrl: string): Promise<Serv
       DOMUS_SIMULATED: String(request.simulate),
     },
   });
-  return untilReady(part, started, folder, logFrom);
+  return { server: await untilReady(part, started, folder, logFrom), started: true };
 }
 
 /** A process of another build is ended, to be started anew from this one: the guests do not notice. */
@@ -127,15 +131,23 @@ interface Named {
 
 interface Host extends Named {
   readonly state: string;
+  readonly observedAt: string | null;
 }
 
-async function ensureAgent(request: BringUp, client: ApiClient, server: ServerFile): Promise<void> {
+async function ensureAgent(
+  request: BringUp,
+  client: ApiClient,
+  server: ServerFile,
+  serverStarted: Date | undefined,
+): Promise<void> {
   const { folder, config, simulate } = request;
   const part = agentPart(folder);
   const build = currentBuild();
-  let process = await keepOrEnd(part, build, request.note);
+  const adopted = await keepOrEnd(part, build, request.note);
+  let process = adopted;
   const tokenFile = join(folder.run, 'enrol.token');
   const logFrom = sizeOf(part.logFile);
+  const agentStarted = new Date();
   if (!process) {
     const wanted = simulate ? config.simulatedHosts : 1;
     const enrolled = enrolledHosts(folder.agent);
@@ -155,7 +167,8 @@ async function ensureAgent(request: BringUp, client: ApiClient, server: ServerFi
       },
     });
   }
-  await untilOnline(client, part, process, logFrom);
+  const since = serverStarted ?? (process === adopted ? undefined : agentStarted);
+  await untilOnline(client, part, process, { logFrom, since });
   rmSync(tokenFile, { force: true });
 }
 
@@ -163,20 +176,23 @@ async function untilOnline(
   client: ApiClient,
   part: BackgroundPart,
   process: BackgroundProcess,
-  logFrom: number,
+  { logFrom, since }: { logFrom: number; since: Date | undefined },
 ): Promise<void> {
   let hosts: Host[] = [];
+  // What the server knew of a host before it, or the agent, was started again says nothing about now.
+  const isOnline = ({ state, observedAt }: Host) =>
+    state === 'online' && (since === undefined || (observedAt !== null && new Date(observedAt) >= since));
   const online = await until(
     async () => {
       hosts = await client.list<Host>('/v1/hosts');
-      return !isAlive(process) || (hosts.length > 0 && hosts.every((host) => host.state === 'online'));
+      return !isAlive(process) || (hosts.length > 0 && hosts.every(isOnline));
     },
     hostDeadlineMs,
     100,
   );
   if (!isAlive(process)) throw failed(notStarted(part, process, logFrom));
   // A pool may have hosts elsewhere that are away; one that is here is enough to go on.
-  if (!online && !hosts.some((host) => host.state === 'online')) {
+  if (!online && !hosts.some(isOnline)) {
     throw failed(`The agent runs, but its host is not online after 60 s; see ${part.logFile}.`);
   }
 }

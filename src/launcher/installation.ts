@@ -70,3 +70,12 @@ export function openClient(folder: DataFolder): ApiClient {
   if (!file) throw notRunning(`Domus does not run on ${folder.path}; "domus up" starts it.`);
   return new ApiClient(file.url, readAdminToken(folder));
 }
+
+/** The host that this folder's agent enrolled; undefined before, and where it plays several. */
+export function ownHostId(folder: DataFolder): string | undefined {
+  try {
+    return (JSON.parse(readFileSync(join(folder.agent, 'agent.json'), 'utf8')) as { hostId?: string }).hostId;
+  } catch {
+    return undefined;
+  }
+}

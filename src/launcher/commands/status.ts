@@ -1,7 +1,7 @@
 import { ApiClient } from '../api-client.js';
 import type { Command, CommandContext } from '../command.js';
 import { type DataFolder, dataFolder, isSimulated, readAdminToken } from '../data-folder.js';
-import { agentPart, readServerFile, serverPart } from '../installation.js';
+import { agentPart, ownHostId, readServerFile, serverPart } from '../installation.js';
 import { exitCode } from '../launcher-error.js';
 import { clusterFolderOf } from '../postgres/embedded.js';
 import { findPostmaster } from '../postgres/supervisor.js';
@@ -48,7 +48,7 @@ async function gather(folder: DataFolder, external: boolean): Promise<Status> {
   const agent = findBackground(agentPart(folder));
   const postgres = findPostmaster({ folder: clusterFolderOf(folder.path) });
   const file = readServerFile(folder, server);
-  const known = file && (await inventory(new ApiClient(file.url, readAdminToken(folder))));
+  const known = file && (await inventory(new ApiClient(file.url, readAdminToken(folder)), ownHostId(folder)));
   return {
     url: file?.url ?? null,
     metricsUrl: file?.metricsUrl ?? null,
@@ -75,14 +75,15 @@ function part(name: PartStatus['name'], pid: number | undefined, ready: boolean)
 /** Undefined when the server does not answer: the processes are told all the same. */
 async function inventory(
   client: ApiClient,
+  own: string | undefined,
 ): Promise<{ accel: string | null; domains: DomainStatus[] } | undefined> {
   try {
     const [hosts, domains] = await Promise.all([
-      client.list<{ accelerator: string | null }>('/v1/hosts'),
+      client.list<{ id: string; hypervisor: { accelerator: string | null } | null }>('/v1/hosts'),
       client.list<DomainStatus>('/v1/domains'),
     ]);
     return {
-      accel: hosts[0]?.accelerator ?? null,
+      accel: (hosts.find(({ id }) => id === own) ?? hosts[0])?.hypervisor?.accelerator ?? null,
       domains: domains.map(({ id, name, state, pid }) => ({ id, name, state, pid: pid ?? null })),
     };
   } catch {

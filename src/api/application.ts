@@ -27,7 +27,7 @@ export async function createApplication(
   root: DynamicModule,
   options: { log: Logger; registry: Registry; simulated: boolean },
 ): Promise<NestFastifyApplication> {
-  const app = await NestFactory.create<NestFastifyApplication>(root, new DomusAdapter(), {
+  const app = await NestFactory.create<NestFastifyApplication>(root, new DomusAdapter(options.log), {
     logger: nestLogger(options.log),
     abortOnError: false,
   });

@@ -29,7 +29,7 @@ beforeAll(async () => {
        from made, (values (0, 'done'), (1, 'intent')) as v(n, s)`,
     [JSON.stringify(internalError('It broke.').toProblem('trace'))],
   );
-});
+}, 60_000);
 afterAll(() => server.close());
 
 describe('both faces', () => {

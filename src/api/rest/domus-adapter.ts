@@ -1,8 +1,10 @@
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { type FastifyReply } from 'fastify';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type IncomingMessage } from 'node:http';
 import { traceIdOf } from '../caller.js';
+import { type Logger } from 'pino';
 import { Answer } from './answer.js';
+import { answerProblem } from './problem.filter.js';
 
 const BODY_LIMIT = 1024 * 1024;
 
@@ -11,7 +13,7 @@ const isReply = (response: unknown): response is FastifyReply =>
 
 /** Fastify as this server runs it: bounded bodies, our trace ids, and answers that are text already. */
 export class DomusAdapter extends FastifyAdapter {
-  constructor() {
+  constructor(log: Logger) {
     super({
       bodyLimit: BODY_LIMIT,
       genReqId: (request: IncomingMessage) => traceIdOf(request),
@@ -19,6 +21,9 @@ export class DomusAdapter extends FastifyAdapter {
       forceCloseConnections: 'idle',
       // Slow senders are cut off: headers within Node's own limit, the whole request within this.
       requestTimeout: 60_000,
+      // An address that cannot be decoded never comes to a route.
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+        answerProblem(log, error, request, reply),
       // A JSON body may not smuggle a prototype in.
       onProtoPoisoning: 'error',
       onConstructorPoisoning: 'error',

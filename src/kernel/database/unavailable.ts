@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { type ProblemError } from '../errors/problem.js';
 import { databaseUnavailable } from '../errors/problems.js';
 
@@ -21,7 +22,8 @@ const MESSAGES =
  * under way: a statement outside a transaction, and a COMMIT, may have taken effect.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  // Not instanceof: the system's own errors come from another realm where tests run.
+  if (!isNativeError(error)) return false;
   const { code, syscall, driverError } = error as Error & {
     code?: unknown;
     syscall?: unknown;
@@ -32,7 +34,7 @@ export function isDatabaseUnavailable(error: unknown): boolean {
     if (code === 'ENOENT' && syscall === 'connect') return true;
   }
   if (MESSAGES.test(error.message)) return true;
-  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable);
+  if ('errors' in error && Array.isArray(error.errors)) return error.errors.some(isDatabaseUnavailable);
   return driverError !== undefined && driverError !== error && isDatabaseUnavailable(driverError);
 }
 

@@ -115,7 +115,13 @@ export class Dispatch {
     if (!write) throw new Error('A write began that is not entered as running.');
     this.refuseLate(write);
     const { call, operationId, step, attempt, hostEpoch, domain } = write;
-    await this.parts.journal.begin({ key, call, operationId, step, attempt, hostEpoch, domain });
+    try {
+      await this.parts.journal.begin({ key, call, operationId, step, attempt, hostEpoch, domain });
+    } catch (error) {
+      // A guest that filled the disk must still be ended; force-off is the same however often it is done.
+      if (!prepared.overtakes) throw error;
+      this.parts.log.error({ err: error, call, domain }, 'done without a journal');
+    }
     try {
       context.signal.throwIfAborted();
       const result = await prepared.run(context);

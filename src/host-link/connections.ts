@@ -28,6 +28,7 @@ const MAX_PROBLEM_BYTES = 64 * 1024;
 export class HostConnections extends HostLink {
   private readonly slots = new Map<string, Slot>();
   private ended = false;
+  private writeListener: (hostId: string, operationId: string) => void = () => undefined;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -55,7 +56,13 @@ export class HostConnections extends HostLink {
       deadlineMs: Math.floor(left),
       signal: options.signal,
     });
+    if (options.fence) this.writeListener(hostId, options.fence.operationId);
     return readOutput(call, result);
+  }
+
+  /** Told of every write that an agent has answered. */
+  onWrite(listener: (hostId: string, operationId: string) => void): void {
+    this.writeListener = listener;
   }
 
   async openConsole(

@@ -7,6 +7,7 @@ import { HostConnections } from './connections.js';
 import { Enrolment, EnrolmentSink } from './enrolment.js';
 import { EnrolmentListener } from './enrolment-listener.js';
 import { HostLink, InventorySink } from './host-link.js';
+import { JournalRelease } from './journal-release.js';
 import { StateStreams } from './state-streams.js';
 
 export interface HostLinkSettings {
@@ -25,10 +26,13 @@ export class HostLinkRuntime implements OnApplicationShutdown {
     private readonly listener: EnrolmentListener,
     private readonly streams: StateStreams,
     private readonly connections: HostConnections,
+    private readonly journals: JournalRelease,
   ) {}
 
   /** Call it when the inventory can take frames. Null without the role `link`. */
   async start(): Promise<{ enrolUrl: string } | null> {
+    this.connections.onWrite((hostId, operationId) => this.journals.note(hostId, operationId));
+    this.journals.start();
     if (!this.settings.link) return null;
     const { host } = this.settings.enrolListen;
     const { port } = await this.listener.listen(this.settings.enrolListen);
@@ -38,6 +42,7 @@ export class HostLinkRuntime implements OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await this.listener.close();
+    await this.journals.stop();
     if (this.settings.link)
       await this.streams.stop().catch((error: unknown) => {
         this.settings.log.warn({ err: error }, 'the leases of state streams were not given back');
@@ -82,8 +87,9 @@ export class HostLinkModule {
         },
         {
           provide: HostLinkRuntime,
-          inject: [CertificateAuthorities, Enrolment, StateStreams, HostConnections],
+          inject: [DataSource, CertificateAuthorities, Enrolment, StateStreams, HostConnections],
           useFactory: (
+            dataSource: DataSource,
             authorities: CertificateAuthorities,
             enrolment: Enrolment,
             streams: StateStreams,
@@ -94,6 +100,7 @@ export class HostLinkModule {
               new EnrolmentListener(authorities, enrolment, log),
               streams,
               connections,
+              new JournalRelease({ dataSource, links: connections, log }),
             ),
         },
       ],

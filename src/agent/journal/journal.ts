@@ -25,6 +25,7 @@ const COMPACT_ABOVE_BYTES = 1024 * 1024;
 export class Journal {
   private readonly remembered = new Map<string, Remembered>();
   private compactAt = COMPACT_ABOVE_BYTES;
+  private keptAtCompaction = 0;
 
   private constructor(
     private readonly file: LogFile,
@@ -71,6 +72,7 @@ export class Journal {
     const entry = this.remembered.get(key);
     if (entry) entry.outcome = outcome;
     await this.file.append(formatEntry({ kind: 'end', at: this.now(), key, outcome }), false);
+    if (this.file.bytes > this.compactAt) await this.compact();
   }
 
   /** Forgets what the server has recorded, and makes the file small again when it has grown. */
@@ -82,15 +84,18 @@ export class Journal {
       formatEntry({ kind: 'release', at: this.now(), operationIds: [...operationIds] }),
       false,
     );
-    if (this.file.bytes > this.compactAt) await this.compact();
+    const halved = this.remembered.size <= this.keptAtCompaction / 2;
+    if (this.file.bytes > (halved ? COMPACT_ABOVE_BYTES : this.compactAt)) await this.compact();
   }
 
   /** Rewrites the file with what still counts. */
   async compact(): Promise<void> {
-    await this.file.rewrite(() => {
+    this.compactAt = Number.POSITIVE_INFINITY; // one at a time
+    const done = this.file.rewrite(() => {
       const at = this.now();
       for (const [key, { begin, outcome }] of this.remembered)
         if (outcome && begin.at < at - KEEP_ENTRIES_MS) this.remembered.delete(key);
+      this.keptAtCompaction = this.remembered.size;
       const oldest = { attempt: at - KEEP_ATTEMPTS_MS, domain: at - KEEP_GENERATIONS_MS };
       const lines = [formatEntry(this.fencing.marks(at, oldest))];
       for (const [key, { begin, outcome }] of this.remembered) {
@@ -99,7 +104,7 @@ export class Journal {
       }
       return lines;
     });
-    this.compactAt = Math.max(COMPACT_ABOVE_BYTES, this.file.bytes * 2);
+    await done.finally(() => (this.compactAt = Math.max(COMPACT_ABOVE_BYTES, this.file.bytes * 2)));
   }
 
   close(): Promise<void> {

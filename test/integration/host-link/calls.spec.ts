@@ -9,6 +9,7 @@ import {
   releaseJournal,
   startDomain,
 } from '../../../src/agent-contract/index.js';
+import { JournalRelease } from '../../../src/host-link/journal-release.js';
 import { newId } from '../../../src/kernel/schema/values.js';
 import {
   aFence,
@@ -201,6 +202,29 @@ describe('calls from the server to an agent', () => {
     await start(spec, fence);
     await server.links.call(host.hostId, releaseJournal, { operationIds: [fence.operationId] });
     await expect(start(spec, { ...fence, attempt: 1 })).rejects.toMatchObject({ code: 'call.fenced' });
+  });
+
+  it('leave the journal of the agent once their operation has ended here, and not before', async () => {
+    const { dataSource, links, log } = server;
+    const release = new JournalRelease({ dataSource, links, log });
+    links.onWrite((hostId, operationId) => release.note(hostId, operationId));
+    const [ended, open] = [aFence(), aFence()];
+    for (const [{ operationId }, state] of [[ended, 'succeeded'] as const, [open, 'running'] as const])
+      await dataSource.query(
+        `insert into operation (id, kind, target_type, target_id, actor, input, state, trace_id)
+         values ($1, 'domain.start', 'domain', $1, 'test', '{}', $2, 'test')`,
+        [operationId, state],
+      );
+    const secondAnswer = async (fence: ReturnType<typeof aFence>) => {
+      const spec = aSpec();
+      await start(spec, fence);
+      host.driver.hypervisor.end(spec.id, 'halted');
+      await release.run(0);
+      return (await start(spec, fence)).state;
+    };
+    expect(await secondAnswer(open)).toBe('running'); // as the journal has it
+    expect(await secondAnswer(ended)).toBe('halted'); // as the hypervisor, asked anew, has it
+    links.onWrite(() => undefined);
   });
 
   it('fail with host.unreachable when the agent dies under them, and are finished once it is back', async () => {

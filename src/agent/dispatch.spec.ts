@@ -1,0 +1,113 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type FrameToServer, frameToServer, readFrame, type RequestFrame } from '../agent-contract/index.js';
+import { createFakeDriver, type FakeDriver } from '../hypervisor-driver/fake/index.js';
+import { createLogger } from '../kernel/logging/logger.js';
+import { newId } from '../kernel/schema/values.js';
+import { createFakeBackends } from '../storage-backend/backends.js';
+import { Dispatch } from './dispatch.js';
+import { Fencing } from './fencing.js';
+import { createHandlers } from './handlers/handlers.js';
+import { Inventory } from './inventory/inventory.js';
+import { simulatedMachine } from './inventory/machine.js';
+import { Journal } from './journal/journal.js';
+import { LogFile, type LogHandle } from './journal/log-file.js';
+import { Turns } from './turns.js';
+import { VolumeUses } from './volume-uses.js';
+
+const full = (): Promise<never> =>
+  Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' }));
+const fullDisk: LogHandle = {
+  write: full,
+  truncate: () => Promise.resolve(),
+  datasync: full,
+  close: () => Promise.resolve(),
+};
+
+describe('dispatch', () => {
+  let folder = '';
+  let driver: FakeDriver;
+  let log = '';
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'domus-dispatch-'));
+    driver = createFakeDriver();
+    await driver.recover();
+    log = '';
+  });
+  const journals: Journal[] = [];
+  afterEach(async () => {
+    for (const journal of journals.splice(0)) await journal.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const dispatch = async (openFile?: Parameters<typeof Journal.open>[3]): Promise<Dispatch> => {
+    const fencing = new Fencing();
+    const journal = await Journal.open(folder, fencing, Date.now, openFile);
+    journals.push(journal);
+    const inventory = new Inventory({
+      driver,
+      machine: () => Promise.resolve(simulatedMachine('boot')),
+      heartbeatMs: 60_000,
+    });
+    const uses = await VolumeUses.open(join(folder, 'uses'), driver);
+    const handlers = createHandlers({ driver, backends: createFakeBackends(), uses, journal, inventory });
+    const logger = createLogger(
+      { name: 'test', level: 'debug' },
+      { write: (line: string) => void (log += line) },
+    );
+    return new Dispatch({ handlers, journal, fencing, turns: new Turns(), log: logger });
+  };
+  const ask = async (to: Dispatch, method: string, input: unknown, fenced = true): Promise<FrameToServer> => {
+    const fence = { operationId: newId(), step: 's', attempt: 1, hostEpoch: 1, domain: null };
+    const params: RequestFrame['params'] = { input, fence: fenced ? fence : null, deadlineMs: 5_000 };
+    const caller = { signal: new AbortController().signal, subscribe: () => undefined };
+    return readFrame(frameToServer, await to.answer({ jsonrpc: '2.0', id: 1, method, params }, caller));
+  };
+  const refusal = (code: string) => ({ error: { data: { code } } });
+
+  it('refuses new work on a full disk before anything is done, but still ends a guest that must end', async () => {
+    const working = await dispatch();
+    const id = newId();
+    const spec = {
+      id,
+      name: 'web',
+      generation: 1,
+      vcpus: 1,
+      memoryBytes: 1 << 26,
+      boot: { kind: 'firmware', firmware: 'bios', order: [] },
+      disks: [],
+      nics: [],
+      consoles: [],
+    };
+    expect(await ask(working, 'domain.start', { spec })).toMatchObject({ result: { state: 'running' } });
+
+    const stuck = await dispatch((path, size) => Promise.resolve(new LogFile(path, fullDisk, size)));
+    const target = { domainId: id, generation: 1 };
+    expect(await ask(stuck, 'domain.pause', target)).toMatchObject(refusal('host.journal_unavailable'));
+    expect(driver.hypervisor.get(id)?.state).toBe('running');
+    expect(await ask(stuck, 'domain.forceOff', target)).toMatchObject({ result: {} });
+    expect(driver.hypervisor.get(id)?.state).toBe('halted');
+    expect(log).toContain('done without a journal');
+  });
+
+  it('refuses a write without a fence, and one whose fence speaks of another domain', async () => {
+    const to = await dispatch();
+    const target = { domainId: newId(), generation: 1 };
+    expect(await ask(to, 'domain.forceOff', target, false)).toMatchObject(refusal('request.invalid'));
+    const fence = { operationId: newId(), step: 's', attempt: 1, hostEpoch: 1 };
+    for (const domain of [
+      { id: newId(), generation: 1 },
+      { id: target.domainId, generation: 2 },
+    ]) {
+      const params = { input: target, fence: { ...fence, domain }, deadlineMs: 1_000 };
+      const caller = { signal: new AbortController().signal, subscribe: () => undefined };
+      const text = await to.answer({ jsonrpc: '2.0', id: 1, method: 'domain.forceOff', params }, caller);
+      expect(readFrame(frameToServer, text)).toMatchObject(refusal('request.invalid'));
+    }
+  });
+
+  it('answers a call that it does not know as JSON-RPC says', async () => {
+    expect(await ask(await dispatch(), 'domain.levitate', {})).toMatchObject({ error: { code: -32601 } });
+  });
+});

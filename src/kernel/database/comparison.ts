@@ -17,6 +17,7 @@ export const castOf: Readonly<Record<FieldKind, string>> = {
   text: 'text',
   int: 'bigint',
   bytes: 'bigint',
+  decimal: 'bigint',
   boolean: 'boolean',
   uuid: 'uuid',
   instant: 'timestamptz',
@@ -41,6 +42,8 @@ export function misfit(field: Field, value: Exclude<FilterValue, null>): string 
     case 'int':
     case 'bytes':
       return typeof value === 'number' && Number.isSafeInteger(value) ? null : 'a whole number';
+    case 'decimal':
+      return typeof value === 'string' && /^\d{1,18}$/.test(value) ? null : 'digits in double quotes';
     case 'boolean':
       return typeof value === 'boolean' ? null : 'true or false';
     case 'json':

@@ -1,5 +1,5 @@
 import { type FilterNode } from '../schema/filter.js';
-import { filterSql } from './comparison.js';
+import { castOf, filterSql } from './comparison.js';
 import { afterSql, keySql, type Order, orderSql } from './order.js';
 import { type Field, type ReadModel } from './read-model.js';
 import { type Selection } from './selection.js';
@@ -16,10 +16,13 @@ export interface PageRequest {
   readonly keys?: boolean;
 }
 
-const valueSql = (field: Field, alias: string): string =>
-  field.kind === 'instant'
-    ? `to_char(${field.sql(alias)} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
-    : field.sql(alias);
+function valueSql(field: Field, alias: string): string {
+  const sql = field.sql(alias);
+  if (field.kind === 'instant') return `to_char(${sql} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+  return field.kind === 'decimal' ? `${sql}::text` : sql;
+}
+
+const presence = (model: ReadModel, alias: string): string[] => (model.present ? [model.present(alias)] : []);
 
 const keyArray = (order: Order, alias: string): string =>
   `json_build_array(${order.keys.map(({ field }) => keySql(field, field.sql(alias))).join(', ')})`;
@@ -49,7 +52,8 @@ function relationSql(
   const model = relation.model();
   const inner = `${alias}_r`;
   const object = objectSql(model, inner, selection);
-  const from = `from "${model.table}" ${inner} where ${relation.on(alias, inner)}`;
+  const on = [relation.on(alias, inner), ...presence(model, inner)].join(' and ');
+  const from = `from "${model.table}" ${inner} where ${on}`;
   if (!relation.many) return `(select ${object} ${from})`;
   const id = model.fields.get('id')?.sql(inner) ?? '1';
   return `(select coalesce(json_agg(${object} order by ${id}), '[]'::json) ${from})`;
@@ -64,6 +68,7 @@ export function compilePage(model: ReadModel, request: PageRequest): BoundStatem
   const parameters = new Parameters();
   const limit = parameters.add(request.limit, 'int');
   const conditions = [
+    ...presence(model, 't'),
     request.filter && filterSql(model, request.filter, 't', parameters),
     request.after && afterSql(order, request.after, 't', parameters),
   ].filter((condition) => condition !== null);
@@ -82,10 +87,11 @@ export function compileOne(model: ReadModel, id: string, selection: Selection): 
   const parameters = new Parameters();
   const idField = model.fields.get('id');
   if (!idField) throw new Error(`${model.noun} has no id.`);
-  const is = parameters.add(id, idField.kind === 'uuid' ? 'uuid' : 'text');
+  const is = parameters.add(id, castOf[idField.kind]);
+  const where = [`${idField.sql('t')} = ${is}`, ...presence(model, 't')].join(' and ');
   const revision = model.fields.get('revision')?.sql('t') ?? 'null';
   return {
-    text: `select ${objectSql(model, 't', selection)}::text, ${revision} from "${model.table}" t where ${idField.sql('t')} = ${is}`,
+    text: `select ${objectSql(model, 't', selection)}::text, ${revision} from "${model.table}" t where ${where}`,
     values: parameters.values,
   };
 }

@@ -12,6 +12,8 @@ export type FieldKind =
   | 'int'
   /** bigint; whole bytes below 2^53. */
   | 'bytes'
+  /** bigint, answered as its decimal text. */
+  | 'decimal'
   | 'boolean'
   | 'uuid'
   /** timestamptz, answered as RFC 3339 in UTC with milliseconds. */
@@ -54,6 +56,8 @@ export interface ReadModel {
   readonly typeName: string;
   readonly view: z.ZodObject;
   readonly table: string;
+  /** A condition on the rows that are there at all, or null. */
+  readonly present: Sql | null;
   readonly fields: ReadonlyMap<string, Field>;
   /** What can be filtered and sorted by: the fields that are not json, and the model's extra ones. */
   readonly comparable: ReadonlyMap<string, Field>;
@@ -87,6 +91,8 @@ export interface ReadModelOptions<Shape extends z.ZodRawShape> {
   /** The public shape, with `.meta({ id })`: its keys are the model's fields, no more and no fewer. */
   view: z.ZodObject<Shape>;
   table?: string;
+  /** A condition that a row must meet to be seen. */
+  present?: Sql;
   fields: { readonly [K in keyof Shape]: FieldSource };
   /** Fields of the view that are costly or long: answered only when `include` or `fields` names them. */
   onRequest?: readonly (keyof Shape & string)[];
@@ -115,6 +121,7 @@ export function defineReadModel<Shape extends z.ZodRawShape>(options: ReadModelO
     typeName,
     view,
     table: options.table ?? noun,
+    present: options.present ?? null,
     fields,
     comparable: new Map([...[...fields].filter(([, field]) => field.kind !== 'json'), ...extra]),
     relations: new Map(),

@@ -187,9 +187,17 @@ export class Runner {
     persist: <R>(write: () => Promise<R>) => Promise<R>,
   ): Promise<void> {
     const { id, kind, attempt } = claimed;
-    const freed = await persist(() =>
-      endOperation(this.parts.dataSource, definition, { id, plan }, { attempt }, outcome),
-    );
+    const { dataSource } = this.parts;
+    let freed: LockedObject[] | undefined;
+    try {
+      freed = await persist(() => endOperation(dataSource, definition, { id, plan }, { attempt }, outcome));
+    } catch (error) {
+      if (error instanceof OperationSuperseded) throw error;
+      // `settle` has a bug: trying for ever would not mend it, and nothing was given back.
+      const problem = this.asProblem(error, claimed).toProblem(claimed.trace_id);
+      await persist(() => holdForAttention(dataSource, id, attempt, problem));
+      return;
+    }
     if (!freed) throw new OperationSuperseded('another runner has ended it');
     this.parts.onFreed(freed);
     this.parts.onEnded({ operationId: id, kind, outcome: outcome.state, plan: plan ?? null });

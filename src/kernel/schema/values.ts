@@ -9,6 +9,9 @@ export const uuid = z
 
 export const newId = (): string => v7();
 
+/** An event's id: the decimal text of its number in the log, below 2^53. */
+export const eventId = z.string().regex(/^(0|[1-9]\d{0,15})$/, 'must be the id of an event');
+
 /** RFC 3339 in UTC, with milliseconds. */
 export const instant = z
   .string()

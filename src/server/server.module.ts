@@ -6,11 +6,13 @@ import { HealthController } from '../api/rest/health.controller.js';
 import { HostLinkModule, type HostLinkSettings } from '../host-link/index.js';
 import { Reader } from '../kernel/database/reader.js';
 import { poolOf } from '../kernel/database/statement.js';
+import { EventLog } from '../kernel/events/event-log.js';
 import { LOG } from '../kernel/logging/log.token.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { OperationEngine } from '../kernel/operations/engine.js';
 import { AuthModule } from '../modules/auth/auth.module.js';
 import { DomainModule } from '../modules/domain/domain.module.js';
+import { EventModule } from '../modules/event/event.module.js';
 import { HostModule } from '../modules/host/host.module.js';
 import { OperationModule } from '../modules/operation/operation.module.js';
 import { PoolModule } from '../modules/pool/pool.module.js';
@@ -21,17 +23,18 @@ export interface ServerParts {
   readonly log: Logger;
   readonly registry: Registry;
   readonly engine: OperationEngine;
+  readonly events: EventLog;
   readonly link: Omit<HostLinkSettings, 'log'>;
 }
 
 /**
  * The server's parts. A new module is one line in `imports`. These can be injected everywhere: `DataSource`, `Reader`,
- * `OperationEngine` (register definitions in `onModuleInit`), `HostLink`, `Enrolment`, `CertificateAuthorities`, and the
+ * `OperationEngine` (register definitions in `onModuleInit`), `EventLog`, `HostLink`, `Enrolment`, `CertificateAuthorities`, and the
  * logger by `LOG`.
  */
 @Module({})
 export class ServerModule {
-  static with({ source, log, engine, link }: ServerParts): DynamicModule {
+  static with({ source, log, engine, events, link }: ServerParts): DynamicModule {
     return {
       module: ServerModule,
       global: true,
@@ -39,6 +42,7 @@ export class ServerModule {
         HostLinkModule.forRoot({ ...link, log }, [HostModule, DomainModule]),
         AuthModule,
         OperationModule,
+        EventModule,
         PoolModule,
         HostModule,
         DomainModule,
@@ -49,9 +53,10 @@ export class ServerModule {
         { provide: DataSource, useValue: source },
         { provide: Reader, useFactory: () => new Reader(() => poolOf(source)) },
         { provide: OperationEngine, useValue: engine },
+        { provide: EventLog, useValue: events },
         { provide: LOG, useValue: log },
       ],
-      exports: [DataSource, Reader, OperationEngine, LOG],
+      exports: [DataSource, Reader, OperationEngine, EventLog, LOG],
     };
   }
 }

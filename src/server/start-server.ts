@@ -3,6 +3,7 @@ import { type DataSource } from 'typeorm';
 import { createApplication } from '../api/application.js';
 import { type ServerConfig } from '../config/server.config.js';
 import { HostLinkRuntime, readSecretKey } from '../host-link/index.js';
+import { EventLog } from '../kernel/events/event-log.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { createRegistry } from '../kernel/metrics/metrics.js';
 import { MetricsListener } from '../kernel/metrics/metrics-listener.js';
@@ -77,10 +78,11 @@ async function start(
   const metrics = await MetricsListener.open(registry, config.metricsListen);
   undo.later('close the metrics listener', () => metrics.close());
 
-  const engine = makeEngine(config, source, log);
+  const events = new EventLog({ dataSource: source, databaseUrl: url, log });
+  const engine = makeEngine(config, source, log, events);
   undo.later('close the operation engine', () => engine.close());
   const link = { secretKey, enrolListen: config.enrolListen, link: roles.has('link') };
-  const app = await createApplication(ServerModule.with({ source, log, registry, engine, link }), {
+  const app = await createApplication(ServerModule.with({ source, log, registry, engine, events, link }), {
     log,
     registry,
     simulated: config.simulated,
@@ -89,6 +91,9 @@ async function start(
   if (config.adminTokenFile !== undefined)
     await app.get(TokenService).ensureAdminToken(config.adminTokenFile);
 
+  // Before the application, which waits for its connections: streams of events end here.
+  undo.later('close the event log', () => events.close());
+  await events.start();
   await engine.start();
   const linked = await app.get(HostLinkRuntime).start();
   const listening = roles.has('api') ? await listen(app, config.listen) : null;
@@ -100,7 +105,12 @@ async function start(
   };
 }
 
-function makeEngine(config: ServerConfig, dataSource: DataSource, log: Logger): OperationEngine {
+function makeEngine(
+  config: ServerConfig,
+  dataSource: DataSource,
+  log: Logger,
+  events: EventLog,
+): OperationEngine {
   const { databaseUrl, redisUrl, roles } = config;
   return new OperationEngine({
     dataSource,
@@ -109,6 +119,7 @@ function makeEngine(config: ServerConfig, dataSource: DataSource, log: Logger): 
     log,
     processId: newId(),
     runs: roles.has('worker'),
+    events,
   });
 }
 

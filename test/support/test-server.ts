@@ -6,6 +6,7 @@ import { type Logger, pino } from 'pino';
 import { type DataSource } from 'typeorm';
 import { createApplication } from '../../src/api/application.js';
 import { createDataSource } from '../../src/data-source.js';
+import { EventLog } from '../../src/kernel/events/event-log.js';
 import { OperationEngine } from '../../src/kernel/operations/engine.js';
 import { type OperationQueue } from '../../src/kernel/operations/queue.js';
 import { newId } from '../../src/kernel/schema/values.js';
@@ -90,14 +91,17 @@ export async function startTestServer(
     log,
     processId: newId(),
     runs: false,
+    events: { poke: () => events.poke() },
   });
+  const events = new EventLog({ dataSource: source, databaseUrl, log });
   const link = { secretKey: randomBytes(32), enrolListen: { host: '127.0.0.1', port: 0 }, link: false };
-  const parts = ServerModule.with({ source, log, registry, engine, link });
+  const parts = ServerModule.with({ source, log, registry, engine, events, link });
   const app: NestFastifyApplication = await createApplication(parts, {
     log,
     registry,
     simulated: options.simulated ?? false,
   });
+  await events.start();
   const token = await makeToken(source);
   const fastify = app.getHttpAdapter().getInstance();
   const rest: TestServer['rest'] = async (method, url, body, headers = {}) => {
@@ -130,6 +134,7 @@ export async function startTestServer(
       return { status, data, errors };
     },
     close: async () => {
+      await events.close();
       await app.close();
       await engine.close();
       if (source.isInitialized) await source.destroy();

@@ -12,6 +12,8 @@ import { enumType, inputType } from './type-of-schema.js';
 /** What every resolver finds in its context. */
 export interface GraphqlContext {
   readonly caller: Caller;
+  /** On a subscription's connection: resolves once the client has taken most of what it was sent; rejects when it takes nothing. */
+  readonly drained?: () => Promise<void>;
 }
 
 const parsed = (schema: z.ZodType, root: string): PipeTransform => ({

@@ -2,6 +2,7 @@ import { type DynamicModule } from '@nestjs/common';
 import { GraphQLModule } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import { type FastifyRequest } from 'fastify';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger } from 'pino';
 import { type WebSocket } from 'ws';
 import { isProblem } from '../../kernel/errors/problem.js';
@@ -19,6 +20,20 @@ import { boundedFields, graphqlLimits, loneOperation, refuseJsonDocument } from 
 interface Connection {
   readonly socket: WebSocket;
   readonly context: { readonly request: FastifyRequest };
+}
+
+const MOST_UNREAD_BYTES = 1024 * 1024;
+const STALLED_MS = 60_000;
+/** graphql-ws and we: try again later, from the last event that came. */
+const TRY_AGAIN = 1013;
+
+/** Mercurius sends whatever a subscription yields, however slow the client is: so it must not be yielded. */
+async function drained(socket: WebSocket): Promise<void> {
+  for (const from = performance.now(); socket.bufferedAmount > MOST_UNREAD_BYTES;) {
+    if (performance.now() - from > STALLED_MS) socket.close(TRY_AGAIN, 'too slow');
+    if (socket.readyState !== socket.OPEN) throw new Error('The subscriber is gone.');
+    await delay(50);
+  }
 }
 
 /** graphql-transport-ws: the server closes with this when the token is missing or bad. */
@@ -66,7 +81,10 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
         const { request } = this.context;
         try {
           const headers = connectionHeaders(request, data.payload);
-          return { caller: await authenticate(authenticator, headers, request.id) };
+          return {
+            caller: await authenticate(authenticator, headers, request.id),
+            drained: () => drained(this.socket),
+          };
         } catch (error) {
           const refused = isProblem(error, invalidToken);
           if (!refused) log.warn({ err: error, traceId: request.id }, 'a subscription could not be opened');

@@ -1,3 +1,4 @@
+import { type Readable } from 'node:stream';
 import { type ObjectText, type PageText } from '../../kernel/database/reader.js';
 
 /** An answer whose body is text already. `DomusAdapter` sends it as it is; anything else that a handler returns is made JSON. */
@@ -5,7 +6,7 @@ export class Answer {
   private constructor(
     readonly status: number,
     readonly headers: Readonly<Record<string, string>>,
-    readonly body: string,
+    readonly body: string | Readable,
   ) {}
 
   static json(text: string, status = 200, headers: Readonly<Record<string, string>> = {}): Answer {
@@ -35,6 +36,12 @@ export class Answer {
   /** What the engine promised. */
   static operation(view: { readonly id: string }): Answer {
     return Answer.accepted(view.id, JSON.stringify(view));
+  }
+
+  /** Sent as it comes and kept by nobody on the way. */
+  static stream(contentType: string, body: Readable): Answer {
+    const headers = { 'content-type': contentType, 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
+    return new Answer(200, headers, body);
   }
 
   static text(text: string): Answer {

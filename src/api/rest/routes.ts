@@ -34,7 +34,7 @@ export function problemResponses(problems: readonly ProblemDefinition[]): Method
   );
 }
 
-function queryParameters(schema: z.ZodObject): MethodDecorator[] {
+export function queryParameters(schema: z.ZodObject): MethodDecorator[] {
   return Object.entries(schema.shape).map(([name, value]) => {
     const {
       $schema: _,

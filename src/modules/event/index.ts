@@ -1,0 +1,2 @@
+export { eventModel } from './event.queries.js';
+export { event } from './event.schema.js';

@@ -7,6 +7,7 @@ import { createApplication } from '../api/application.js';
 import { openApiDocument } from '../api/rest/openapi.js';
 import { createDataSource } from '../data-source.js';
 import { problemCatalogue } from '../kernel/errors/problem.js';
+import { EventLog } from '../kernel/events/event-log.js';
 import { createLogger } from '../kernel/logging/logger.js';
 import { OperationEngine } from '../kernel/operations/engine.js';
 import { newId } from '../kernel/schema/values.js';
@@ -29,8 +30,9 @@ export async function describeFaces(): Promise<Record<string, string>> {
     runs: false,
   });
   const link = { secretKey: randomBytes(32), enrolListen: { host: '127.0.0.1', port: 0 }, link: false };
+  const events = new EventLog({ dataSource: source, databaseUrl, log });
   const registry = new Registry();
-  const root = ServerModule.with({ source, log, registry, engine, link });
+  const root = ServerModule.with({ source, log, registry, engine, events, link });
   const app = await createApplication(root, { log, registry, simulated: false });
   const files = {
     'openapi.json': `${JSON.stringify(openApiDocument(app), null, 2)}\n`,

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { failed } from './launcher-error.js';
+import { exitCode, failed, LauncherError } from './launcher-error.js';
 
 /** What the server says about itself once it is ready: DIR/run/server.json. */
 export interface ServerFile {
@@ -101,15 +101,13 @@ export class ApiClient {
 }
 
 /** The server said no, and why. */
-export class Refused extends Error {
-  override readonly name = 'Refused';
-
+export class Refused extends LauncherError {
   constructor(
     readonly status: number,
-    readonly code: string,
+    readonly problem: string,
     call: string,
     detail = 'no reason given',
   ) {
-    super(`${call} was refused with ${status} ${code}: ${detail}`);
+    super(exitCode.failed, `${call} was refused with ${status} ${problem}: ${detail}`);
   }
 }

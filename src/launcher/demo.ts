@@ -3,16 +3,18 @@ import { basename, dirname, join } from 'node:path';
 import { type BootKit, buildBootKit } from '../boot-kit/index.js';
 import type { LauncherConfig } from '../config/launcher.config.js';
 import { PackageUnavailable } from '../debian-package/index.js';
-import type { ApiClient, Operation } from './api-client.js';
+import { type ApiClient, Refused } from './api-client.js';
 import { ensureDefaultPool } from './bring-up.js';
 import type { DataFolder } from './data-folder.js';
+import { ownHostId } from './installation.js';
 import { failed, missing } from './launcher-error.js';
 import { until } from './process/process-table.js';
 
 export interface DemoRequest {
   readonly folder: DataFolder;
   readonly client: ApiClient;
-  readonly kit: BootKit;
+  /** Null where hosts are simulated: their guests boot from nothing. */
+  readonly kit: BootKit | null;
 }
 
 interface Named {
@@ -86,8 +88,8 @@ function serialLogOf(domain: Domain): { read: (client: ApiClient) => Promise<str
   return {
     read: (client) =>
       client.text(path).catch((error: unknown) => {
-        // A domain that has never run has no log yet.
-        if (error instanceof Error && /\b(404|409)\b/.test(error.message)) return '';
+        // A domain that has never run has no log yet; a host that is just coming back cannot be asked.
+        if (error instanceof Refused && [404, 409, 503].includes(error.status)) return '';
         throw error;
       }),
   };
@@ -99,13 +101,15 @@ async function findDomain(client: ApiClient, poolId: string): Promise<Domain | u
 }
 
 async function createDomain(request: DemoRequest, poolId: string): Promise<Domain> {
-  const { client, kit } = request;
+  const { client, kit, folder } = request;
   const repositoryId = await ensureRepository(request, poolId);
-  const boot = {
-    kernel: { repositoryId, path: place(request, kit.kernelPath) },
-    initramfs: { repositoryId, path: place(request, kit.initramfsPath) },
-    commandLine: kit.commandLine,
-  };
+  const boot = kit
+    ? {
+        kernel: { repositoryId, path: place(folder, kit.kernelPath) },
+        initramfs: { repositoryId, path: place(folder, kit.initramfsPath) },
+        commandLine: kit.commandLine,
+      }
+    : { kernel: { repositoryId, path: 'boot/vmlinuz' } };
   const operation = await client.complete('/v1/domains', {
     name: 'demo',
     poolId,
@@ -118,22 +122,24 @@ async function createDomain(request: DemoRequest, poolId: string): Promise<Domai
   return client.get<Domain>(`/v1/domains/${operation.target.id}`);
 }
 
-async function ensureRepository({ client, folder }: DemoRequest, poolId: string): Promise<string> {
+async function ensureRepository({ client, folder, kit }: DemoRequest, poolId: string): Promise<string> {
   const found = await client.list<Repository>('/v1/storage-repositories');
   const known = found.find((repository) => repository.name === 'local' && repository.poolId === poolId);
   if (known) return known.id;
-  mkdirSync(folder.storage, { recursive: true, mode: 0o700 });
-  const operation: Operation = await client.complete('/v1/storage-repositories', {
+  const operation = await client.complete('/v1/storage-repositories', {
     name: 'local',
     poolId,
     kind: 'directory',
     path: folder.storage,
+    create: true,
+    // The folder is this machine's; simulated hosts share one storage.
+    ...(kit ? { hostId: ownHostId(folder) } : { shared: true }),
   });
   return operation.target.id;
 }
 
 /** Puts a file of the kit into the repository, whole or not at all, and answers with its path there. */
-function place({ folder }: DemoRequest, file: string): string {
+function place(folder: DataFolder, file: string): string {
   const path = join('boot', basename(file));
   const target = join(folder.storage, path);
   if (existsSync(target) && statSync(target).size === statSync(file).size) return path;

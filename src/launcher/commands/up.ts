@@ -22,7 +22,7 @@ export async function up(
   settleMode(folder, command.simulate);
   const interrupted = command.detach ? undefined : interruption();
   // Downloaded while the rest starts, and there before the agent: it asks a kernel whether KVM is more than a promise.
-  const kit = command.demo ? obtainBootKit(folder, config) : undefined;
+  const kit = command.demo && !command.simulate ? obtainBootKit(folder, config) : undefined;
   kit?.catch(() => undefined);
   const { client, server } = await withDataLock(folder, terminal.note, () =>
     bringUp({
@@ -38,8 +38,8 @@ export async function up(
     terminal.note(`the server runs already, on ${server.url}; "domus down" first to move it.`);
   }
   terminal.out(`ready: ${server.url} token: ${folder.adminTokenFile}`);
-  if (kit) {
-    const demo = await runDemo({ folder, client, kit: await kit });
+  if (command.demo) {
+    const demo = await runDemo({ folder, client, kit: (await kit) ?? null });
     terminal.out(`demo: domain ${demo.domainId} prompt after ${demo.seconds} s`);
   }
   if (!interrupted) return exitCode.done;

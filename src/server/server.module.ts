@@ -14,8 +14,10 @@ import { AuthModule } from '../modules/auth/auth.module.js';
 import { DomainModule } from '../modules/domain/domain.module.js';
 import { EventModule } from '../modules/event/event.module.js';
 import { HostModule } from '../modules/host/host.module.js';
+import { NetworkModule } from '../modules/network/network.module.js';
 import { OperationModule } from '../modules/operation/operation.module.js';
 import { PoolModule } from '../modules/pool/pool.module.js';
+import { StorageModule } from '../modules/storage/storage.module.js';
 
 /** What the server is made of before Nest: opened, and not yet started. */
 export interface ServerParts {
@@ -45,6 +47,8 @@ export class ServerModule {
         EventModule,
         PoolModule,
         HostModule,
+        NetworkModule,
+        StorageModule,
         DomainModule,
         graphqlModule(),
       ],

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { inTransaction } from '../../kernel/database/transaction.js';
 import { type Caller } from '../../kernel/operations/caller.js';
@@ -7,19 +7,20 @@ import { type OperationView } from '../../kernel/operations/operation-view.js';
 import { type ExpectedRevision } from '../../kernel/schema/revision.js';
 import { newId } from '../../kernel/schema/values.js';
 import { type CreateNetworkInput, type PatchNetworkInput } from './network.schema.js';
-import { createNetwork } from './operations/create-network.js';
-import { deleteNetwork } from './operations/delete-network.js';
+import { createNetwork, deleteNetwork } from './operations/index.js';
 import { patchNetwork } from './patch-network.js';
 
 /** Writes on networks: starts operations, and changes names. Reads go through `networkModel`. */
 @Injectable()
-export class NetworkService {
+export class NetworkService implements OnModuleInit {
   constructor(
     private readonly source: DataSource,
     private readonly engine: OperationEngine,
-  ) {
-    engine.register(createNetwork, {});
-    engine.register(deleteNetwork, {});
+  ) {}
+
+  onModuleInit(): void {
+    this.engine.register(createNetwork, {});
+    this.engine.register(deleteNetwork, {});
   }
 
   create(input: CreateNetworkInput, caller: Caller, options: AcceptOptions = {}): Promise<OperationView> {

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { HostLink } from '../../host-link/host-link.js';
 import { inTransaction } from '../../kernel/database/transaction.js';
@@ -23,17 +23,19 @@ import {
 
 /** Writes on repositories and volumes: starts operations, and changes names. Reads go through the models. */
 @Injectable()
-export class StorageService {
+export class StorageService implements OnModuleInit {
   constructor(
     private readonly source: DataSource,
     private readonly engine: OperationEngine,
-    links: HostLink,
-  ) {
-    const services = { links, entities: source.manager };
-    engine.register(createStorageRepository, services);
-    engine.register(deleteStorageRepository, services);
-    engine.register(createVolume, services);
-    engine.register(deleteVolume, services);
+    private readonly links: HostLink,
+  ) {}
+
+  onModuleInit(): void {
+    const services = { links: this.links, entities: this.source.manager };
+    this.engine.register(createStorageRepository, services);
+    this.engine.register(deleteStorageRepository, services);
+    this.engine.register(createVolume, services);
+    this.engine.register(deleteVolume, services);
   }
 
   createRepository(

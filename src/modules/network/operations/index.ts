@@ -1,0 +1,2 @@
+export { createNetwork } from './create-network.js';
+export { deleteNetwork } from './delete-network.js';

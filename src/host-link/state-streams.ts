@@ -34,39 +34,38 @@ export class StateStreams {
   private readonly owned = new Map<string, Owned>();
   private timer: NodeJS.Timeout | undefined;
   private ticking: Promise<void> | null = null;
-  private again = false;
+  /** The next look, while one is under way. */
+  private waiting: Promise<void> | null = null;
   private stopped = false;
 
   constructor(private readonly parts: Parts) {}
 
   start(): void {
-    this.timer = setInterval(() => this.wake(), TICK_MS);
-    this.wake();
+    this.timer = setInterval(() => void this.wake(), TICK_MS);
+    void this.wake();
   }
 
-  /** Looks for new hosts now rather than within a second: after an enrolment. */
-  wake(): void {
-    if (this.stopped) return;
-    if (this.ticking) {
-      this.again = true;
-      return;
-    }
-    this.ticking = this.tick()
-      .catch((error: unknown) =>
+  /** Looks for new hosts now rather than within a second: after an enrolment. Resolves when it has looked; never rejects. */
+  wake(): Promise<void> {
+    if (this.stopped) return Promise.resolve();
+    const before = this.ticking ?? Promise.resolve();
+    if (this.waiting) return this.waiting;
+    this.waiting = before.then(() => {
+      this.waiting = null;
+      if (this.stopped) return;
+      this.ticking = this.tick().catch((error: unknown) =>
         this.parts.log.warn({ err: error }, 'the leases of state streams were not renewed'),
-      )
-      .finally(() => {
-        this.ticking = null;
-        if (!this.again) return;
-        this.again = false;
-        this.wake();
-      });
+      );
+      return this.ticking;
+    });
+    return this.waiting;
   }
 
   /** Gives every lease back, so that another replica goes on at once. */
   async stop(): Promise<void> {
     this.stopped = true;
     clearInterval(this.timer);
+    await this.waiting;
     await this.ticking;
     await Promise.all([...this.owned.values()].map(({ reader }) => reader.stop()));
     this.owned.clear();

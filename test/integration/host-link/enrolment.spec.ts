@@ -51,6 +51,12 @@ describe('enrolment', () => {
     expect(readFileSync(join(host.folder, 'agent.json'), 'utf8')).not.toContain(secret);
   });
 
+  it('is told by an agent that listens everywhere where it is reached from here', async () => {
+    const host = await server.agent({ listen: { host: '0.0.0.0', port: 0 } });
+    expect(host.address).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(await server.links.call(host.hostId, readFacts, {})).toMatchObject({ simulated: true });
+  });
+
   it('keeps only the hash of a token', async () => {
     const { secret } = tokenOf(await server.mint());
     const rows = await server.dataSource.query<object[]>('select token.*::text from enrolment_token token');

@@ -23,7 +23,7 @@ describe('the state stream', () => {
 
   const online = async (): Promise<LinkedAgent> => {
     const host = await server.agent();
-    server.streams.wake();
+    void server.streams.wake();
     await until('the snapshot is there', () => server.sink.snapshotsOf(host.hostId) > 0);
     return host;
   };
@@ -144,9 +144,7 @@ describe('the lease of a state stream', () => {
     first.streams.start();
     await until('the first reads', () => first.sink.snapshotsOf(host.hostId) > 0);
     second.streams.start();
-    // Its looks at the leases come and go while the first one holds them.
-    const looks = server.dataSource.query('select pg_sleep(2)');
-    await looks;
+    for (let looks = 0; looks < 3; looks += 1) await second.streams.wake();
     expect(second.sink.frames).toHaveLength(0);
     await first.streams.stop();
     await until('the second reads', () => second.sink.snapshotsOf(host.hostId) > 0);

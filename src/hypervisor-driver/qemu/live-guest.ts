@@ -105,7 +105,9 @@ export class LiveGuest {
 
   private take(name: string, data: Readonly<Record<string, unknown>>): void {
     if (name === 'SHUTDOWN' && data['guest'] === false && data['reason'] === 'host-signal') {
+      // QEMU goes by itself now, and on its way out calls its state `shutdown`, as after a clean end: do not ask.
       this.end ??= { state: 'crashed', reason: 'QEMU was ended by a signal.' };
+      return;
     }
     if (TELLING.has(name) && this.watching) this.look();
   }
@@ -136,10 +138,10 @@ export class LiveGuest {
 
   /** The guest is over: first the record of how, then QEMU may go. Settles when it is gone. */
   dismiss(state: GuestState): Promise<void> {
-    const end: GuestEnd = { state: state.state === 'crashed' ? 'crashed' : 'halted', reason: state.reason };
     this.dismissing ??= (async () => {
+      this.end ??= { state: state.state === 'crashed' ? 'crashed' : 'halted', reason: state.reason };
+      const { end } = this;
       await this.handlers.onOver(end);
-      this.end ??= end;
       await this.execute('quit').catch(() => undefined);
       if (!(await waitUntilGone(this.process, GREETING_TIMEOUT_MS))) await this.kill(end);
       this.leave();

@@ -37,6 +37,8 @@ interface Known {
   guest: LiveGuest | null;
   /** Settles when the end is written down and told. */
   ending: Promise<void> | null;
+  /** The last write of how it ended. */
+  writing: Promise<void>;
 }
 
 interface Starting {
@@ -279,7 +281,14 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
   }
 
   private keep(folder: DomainFolder, record: GuestRecord, guest: LiveGuest | null): Known {
-    const known: Known = { folder, record, guest, lines: new Map(), ending: null };
+    const known: Known = {
+      folder,
+      record,
+      guest,
+      lines: new Map(),
+      ending: null,
+      writing: Promise.resolve(),
+    };
     this.known.set(record.domain.id, known);
     return known;
   }
@@ -300,9 +309,13 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
     });
   }
 
-  private async writeEnd({ folder, record }: Known, end: GuestEnd): Promise<string> {
+  /** One at a time, in the order of asking: the last word stays. */
+  private async writeEnd(known: Known, end: GuestEnd): Promise<string> {
     const at = this.settings.now().toISOString();
-    await folder.writeOutcome({ generation: record.domain.generation, ...end, at });
+    const { folder, record } = known;
+    const write = () => folder.writeOutcome({ generation: record.domain.generation, ...end, at });
+    known.writing = known.writing.then(write, write);
+    await known.writing;
     return at;
   }
 

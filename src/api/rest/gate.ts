@@ -38,6 +38,12 @@ const refuseUnknown = (request: FastifyRequest, known: readonly string[]): void 
     });
 };
 
+/** Many clients name a content type on every call. With no body behind it, it says nothing, and is no bad JSON. */
+function forgetEmptyBody({ headers }: FastifyRequest): void {
+  const length = headers['content-length'] ?? '0';
+  if (length === '0' && headers['transfer-encoding'] === undefined) delete headers['content-type'];
+}
+
 /**
  * What stands before every route, and before its body is read: the trace id on the answer, the token, the names of the
  * query parameters. A route that says nothing is closed and takes no parameter.
@@ -51,6 +57,7 @@ export function installGate(
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('domus-trace-id', request.id);
     if (options.simulated) reply.header('domus-simulated', 'true');
+    forgetEmptyBody(request);
     const url = request.routeOptions.url;
     if (request.is404 || url === undefined || url === GRAPHQL_PATH || STATIC.test(url)) return;
     const gate = request.routeOptions.config.gate ?? {};

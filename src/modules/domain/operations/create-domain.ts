@@ -58,7 +58,8 @@ export const createDomain = defineOperation({
     }
     const made = await firstRowOf(
       tx,
-      `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot) values ($1, $2, $3, $4, $5, $6)
+      `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated)
+       select $1, $2, $3, $4, $5, $6, coalesce(bool_or(simulated), false) from host where pool_id = $2
        on conflict (id) do nothing returning id`,
       [id, poolId, name, vcpus, memoryBytes, JSON.stringify(boot)],
     );

@@ -14,6 +14,6 @@ export function createDataSource(url: string, options: { poolSize?: number } = {
     namingStrategy: new DomusNamingStrategy(),
     installExtensions: false,
     logging: false,
-    extra: { max: options.poolSize ?? 20, idleTimeoutMillis: 0, connectionTimeoutMillis: 1000 },
+    extra: { max: options.poolSize ?? 20, idleTimeoutMillis: 0, connectionTimeoutMillis: 3000 },
   });
 }

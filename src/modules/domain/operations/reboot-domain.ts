@@ -1,4 +1,3 @@
-import { startDomain as start } from '../../../agent-contract/index.js';
 import { objectBusy } from '../../../kernel/errors/problems.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
@@ -11,7 +10,8 @@ import { shutdownDomainInput } from '../domain.schema.js';
 import { specFor } from '../domain-spec.js';
 import { type HaltPlan, haltGuest } from './halt-guest.js';
 import { acceptOnLiving } from './living-domain.js';
-import { type DomainServices, onHost, record, settle } from './services.js';
+import { type DomainServices, settle } from './services.js';
+import { startGuest } from './start-guest.js';
 
 /** Shuts the guest down and starts it again on the same host, as a new generation; its claim and its holds stay. */
 export const rebootDomain = defineOperation({
@@ -42,11 +42,7 @@ export const rebootDomain = defineOperation({
     const started = { ...plan, generation: next.generation };
     await context.step('start-guest', {
       run: async (fencing) => {
-        await record(
-          context,
-          started,
-          await onHost(context, services, started, fencing, start, { spec: next.spec }),
-        );
+        await startGuest(context, services, started, fencing, next.spec);
         return null;
       },
     });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type DomainSpec, startDomain as start } from '../../../agent-contract/index.js';
+import { type DomainSpec } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
@@ -11,7 +11,8 @@ import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domai
 import { disksOf, lockDomainFor } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
 import { claimHost } from '../placement.js';
-import { type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
+import { type DomainPlan, type DomainServices, settle } from './services.js';
+import { startGuest } from './start-guest.js';
 
 export interface StartPlan extends DomainPlan {
   readonly spec: DomainSpec;
@@ -63,8 +64,7 @@ export const startDomain = defineOperation({
   run: async (context, plan: StartPlan, services: DomainServices) => {
     await context.step('start-guest', {
       run: async (fencing) => {
-        const observed = await onHost(context, services, plan, fencing, start, { spec: plan.spec });
-        await record(context, plan, observed);
+        await startGuest(context, services, plan, fencing, plan.spec);
         return { hostId: plan.hostId };
       },
     });

@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { type DataSource } from 'typeorm';
+import { Agent } from '../../src/agent/agent.js';
+import { TokenFile } from '../../src/agent/enrolment/token-file.js';
+import { type Machine, simulatedMachine } from '../../src/agent/inventory/machine.js';
+import { readServerConfig } from '../../src/config/server.config.js';
+import { createDataSource } from '../../src/data-source.js';
+import { createFakeDriver, type FakeDriver, FakeHypervisor } from '../../src/hypervisor-driver/fake/index.js';
+import { type RunningServer, startServer } from '../../src/server/start-server.js';
+import { createFakeBackends } from '../../src/storage-backend/backends.js';
+import { eventually } from './eventually.js';
+import { freshDatabase, type PostgresVersion } from './postgres.js';
+import { scratchFolder } from './scratch-folder.js';
+
+/** JSON as a test reads it. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- what a test asserts on is checked by the assertion
+export type Body = any;
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Body;
+}
+
+/** One simulated host: its agent can be stopped and started again over the same guests. */
+export interface TestHost {
+  readonly id: string;
+  readonly name: string;
+  readonly hypervisor: FakeHypervisor;
+  readonly driver: () => FakeDriver;
+  stopAgent(): Promise<void>;
+  startAgent(): Promise<void>;
+}
+
+/** The whole server on loopback over a real PostgreSQL and a real queue, and agents with fake hypervisors in this process. */
+export interface TestPool {
+  readonly url: string;
+  readonly token: string;
+  readonly poolId: string;
+  readonly source: DataSource;
+  readonly hosts: readonly TestHost[];
+  rest(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  graphql(query: string, variables?: Record<string, unknown>): Promise<Body>;
+  /** Starts an operation and answers with it once it has ended. */
+  operate(method: string, path: string, body?: unknown): Promise<Body>;
+  /** The operation, once it has ended. */
+  ended(operationId: string): Promise<Body>;
+  /** A halted domain with the firmware to boot from, or what `over` says. */
+  aDomain(over?: Record<string, unknown>): Promise<string>;
+  domain(id: string): Promise<Body>;
+  inState(id: string, state: string, within?: number): Promise<Body>;
+  addHost(options?: { memoryBytes?: number }): Promise<TestHost>;
+  restartServer(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Options {
+  readonly hosts?: number;
+  readonly memoryBytes?: number;
+  readonly version?: PostgresVersion;
+  readonly redisUrl?: string;
+}
+
+const ENDED = ['succeeded', 'failed', 'cancelled', 'needs_attention'];
+export const GIBIBYTE = 1024 ** 3;
+
+export async function testPool(options: Options = {}): Promise<TestPool> {
+  const database = await freshDatabase(options.version === undefined ? {} : { version: options.version });
+  const scratch = scratchFolder('pool');
+  const token = `domus_${randomBytes(32).toString('base64url')}`;
+  writeFileSync(join(scratch.path, 'admin.token'), `${token}\n`, { mode: 0o600 });
+  writeFileSync(join(scratch.path, 'secret.key'), randomBytes(32), { mode: 0o600 });
+  const log = pino({ level: 'silent' });
+  const start = (listen: string, enrolListen: string): Promise<RunningServer> =>
+    startServer(
+      readServerConfig({
+        DOMUS_DATA_DIR: scratch.path,
+        DATABASE_URL: database.url,
+        REDIS_URL: options.redisUrl,
+        DOMUS_LISTEN: listen,
+        DOMUS_METRICS_LISTEN: '127.0.0.1:0',
+        DOMUS_ENROL_LISTEN: enrolListen,
+        DOMUS_ADMIN_TOKEN_FILE: join(scratch.path, 'admin.token'),
+        DOMUS_SECRET_KEY_FILE: join(scratch.path, 'secret.key'),
+      }),
+      log,
+    );
+  let server = await start('127.0.0.1:0', '127.0.0.1:0');
+  const { url = '', enrolUrl = '' } = server.addresses;
+  const source = await createDataSource(database.url, { poolSize: 4 }).initialize();
+  const hosts: TestHost[] = [];
+  const agents = new Set<Agent>();
+
+  const rest: TestPool['rest'] = async (method, path, body, headers = {}) => {
+    const answer = await fetch(`${url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    const isJson = answer.headers.get('content-type')?.includes('json') ?? false;
+    return { status: answer.status, headers: answer.headers, body: isJson ? JSON.parse(text) : text };
+  };
+  const poolId: string = (await rest('POST', '/v1/pools', { name: 'default' })).body.id;
+
+  const addHost: TestPool['addHost'] = async ({
+    memoryBytes = options.memoryBytes ?? 64 * GIBIBYTE,
+  } = {}) => {
+    const name = `host-${hosts.length + 1}`;
+    const minted = await rest('POST', `/v1/pools/${poolId}/enrolment-tokens`, {});
+    const tokenFile = join(scratch.path, `${name}.token`);
+    writeFileSync(tokenFile, `${minted.body.token}\n`, { mode: 0o600 });
+    const hypervisor = new FakeHypervisor(null);
+    const machine = (): Promise<Machine> =>
+      Promise.resolve({ ...simulatedMachine(`boot-of-${name}`), memoryBytes, reservedMemoryBytes: 0 });
+    const begin = async () => {
+      const driver = createFakeDriver({ hypervisor });
+      const agent = new Agent({
+        folder: join(scratch.path, name),
+        hostName: name,
+        listen: { host: '127.0.0.1', port: 0 },
+        enrolUrl,
+        tokens: await TokenFile.read(tokenFile).catch(() => null),
+        driver,
+        backends: createFakeBackends(),
+        machine,
+        log,
+        retryMs: () => 20,
+      });
+      agents.add(agent);
+      return { agent, driver, record: await agent.start() };
+    };
+    let running = await begin();
+    const host: TestHost = {
+      id: running.record.hostId,
+      name,
+      hypervisor,
+      driver: () => running.driver,
+      stopAgent: () => running.agent.close(),
+      startAgent: async () => {
+        running = await begin();
+      },
+    };
+    hosts.push(host);
+    await eventually(async () => (await rest('GET', `/v1/hosts/${host.id}`)).body.state === 'online', {
+      what: `${name} online`,
+    });
+    return host;
+  };
+
+  const pool: TestPool = {
+    url,
+    token,
+    poolId,
+    source,
+    hosts,
+    rest,
+    addHost,
+    graphql: async (query, variables) => (await rest('POST', '/graphql', { query, variables })).body,
+    ended: (operationId) =>
+      eventually(
+        async () => {
+          const { body } = await rest('GET', `/v1/operations/${operationId}`);
+          return ENDED.includes(body.state) && body;
+        },
+        { within: 30_000, what: `the end of operation ${operationId}` },
+      ),
+    operate: async (method, path, body) => {
+      const answer = await rest(method, path, body);
+      if (answer.status !== 202) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`);
+      return pool.ended(answer.body.id);
+    },
+    aDomain: async (over = {}) => {
+      const body = { name: 'web', poolId, memoryBytes: GIBIBYTE, boot: { firmware: 'bios' }, ...over };
+      return (await pool.operate('POST', '/v1/domains', body)).target.id;
+    },
+    domain: async (id) => (await rest('GET', `/v1/domains/${id}`)).body,
+    inState: (id, state, within = 10_000) =>
+      eventually(
+        async () => {
+          const domain = await pool.domain(id);
+          return domain.state === state && domain;
+        },
+        { within, what: `domain ${id} ${state}` },
+      ),
+    restartServer: async () => {
+      await server.stop();
+      server = await start(new URL(url).host, new URL(enrolUrl).host);
+    },
+    close: async () => {
+      await server.stop();
+      for (const agent of agents) await agent.close().catch(() => undefined);
+      await source.destroy();
+      await database.drop();
+      scratch.remove();
+    },
+  };
+  for (let n = 0; n < (options.hosts ?? 1); n++) await addHost();
+  return pool;
+}

@@ -308,6 +308,50 @@ describe('a volume', () => {
   });
 });
 
+describe('a delete that meets a domain which is just being made', () => {
+  const both = async (path: string, more: object): Promise<number[]> => {
+    const input = {
+      name: 'racer',
+      poolId: server.poolId,
+      memoryBytes: 64 * MEBIBYTE,
+      boot: { firmware: 'bios' },
+    };
+    const replies = await Promise.all([
+      server.rest('DELETE', path),
+      server.rest('POST', '/v1/domains', { ...input, ...more }),
+    ]);
+    for (const { status, body } of replies) if (status === 202) await server.ended(body['id']);
+    return replies.map(({ status }) => status);
+  };
+  /** Either may win, and never both. */
+  const oneOf = [
+    [202, 422],
+    [409, 202],
+    [202, 409],
+  ];
+
+  it('leaves no domain with a disk that is gone', async () => {
+    const repositoryId = await makeRepository('racing-volumes');
+    for (let round = 0; round < 5; round += 1) {
+      const volumeId = await makeVolume(repositoryId);
+      expect(oneOf).toContainEqual(await both(`/v1/volumes/${volumeId}`, { disks: [{ volumeId }] }));
+    }
+  });
+
+  it('leaves no domain that boots from a repository which is gone', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const repositoryId = await makeRepository(`racing-${round}`);
+      const boot = { kernel: { repositoryId, path: 'boot/vmlinuz' } };
+      expect(oneOf).toContainEqual(await both(`/v1/storage-repositories/${repositoryId}`, { boot }));
+    }
+    const orphans = await server.rows(
+      `select 1 from domain d where boot #>> '{kernel,repositoryId}' is not null and not exists
+         (select from storage_repository r where r.id::text = d.boot #>> '{kernel,repositoryId}')`,
+    );
+    expect(orphans).toEqual([]);
+  });
+});
+
 describe('a host that is away', () => {
   it('makes nothing: no volume, and no repository', async () => {
     const away = await startWholeServer();

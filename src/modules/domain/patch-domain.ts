@@ -4,10 +4,12 @@ import { appendEvent } from '../../kernel/events/append-event.js';
 import { refuseWhileBusy } from '../../kernel/operations/lock-table.js';
 import { exclusive } from '../../kernel/operations/locks.js';
 import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
+import { keepBootRepositories } from '../storage/index.js';
 import { writeDisks, writeNics } from './devices.js';
 import { badState, lockDomain } from './domain.rows.js';
 import { type PatchDomainInput } from './domain.schema.js';
 import { mayBegin } from './domain.states.js';
+import { bootFiles } from './operations/create-domain.js';
 
 /** The name is the people's own; everything else is part of what a host was asked to run. */
 const touchesTheGuest = ({ name: _, ...rest }: PatchDomainInput): boolean =>
@@ -27,6 +29,7 @@ export async function patchDomain(
   matchRevision(expected, row.revision, true);
   if (touches && !mayBegin('reconfigure', row.state)) throw badState(row, 'reconfigure');
   const { name, vcpus, memoryBytes, boot, disks, nics } = input;
+  if (boot) await keepBootRepositories(tx, row.poolId, bootFiles(boot));
   if (disks) await writeDisks(tx, { domainId: id, poolId: row.poolId }, disks);
   if (nics) await writeNics(tx, { domainId: id, poolId: row.poolId }, nics);
   await rowsOf(

@@ -24,19 +24,7 @@ export async function checkBootFiles(
   files: readonly NamedFile[],
 ): Promise<void> {
   if (files.length === 0) return;
-  const ids = [...new Set(files.map((file) => file.repositoryId))];
-  const known = await rowsOf<{ id: string }>(
-    tx,
-    `select id from storage_repository where pool_id = $1 and id = any($2) and state = 'ready'`,
-    [poolId, ids],
-  );
-  const unknown = files.find((file) => !known.some((row) => row.id === file.repositoryId));
-  if (unknown) {
-    const message = 'is not a ready storage repository of the pool';
-    throw requestInvalid(`${unknown.field}.repositoryId ${message}.`, {
-      errors: [{ path: `${unknown.field}.repositoryId`, message }],
-    });
-  }
+  const ids = await requireReady(tx, poolId, files, '');
   for (const hostId of await onlineFirst(tx, await hostsReaching(tx, poolId, ids))) {
     const refs = await repositoryRefsOn(tx, hostId, ids);
     const asked = files.flatMap((file) => {
@@ -51,6 +39,38 @@ export async function checkBootFiles(
     }
   }
   throw hostUnreachable('No host that reaches the storage repositories of the boot files answers.');
+}
+
+/**
+ * In the transaction that enters a domain which boots from these files: their repositories are ready, and cannot be
+ * deleted behind its back. `request.invalid` when one has gone since it was looked at.
+ */
+export async function keepBootRepositories(
+  tx: EntityManager,
+  poolId: string,
+  files: readonly NamedFile[],
+): Promise<void> {
+  if (files.length > 0) await requireReady(tx, poolId, files, 'order by id for share');
+}
+
+async function requireReady(
+  tx: EntityManager,
+  poolId: string,
+  files: readonly NamedFile[],
+  locking: '' | 'order by id for share',
+): Promise<string[]> {
+  const ids = [...new Set(files.map((file) => file.repositoryId))];
+  const known = await rowsOf<{ id: string }>(
+    tx,
+    `select id from storage_repository where pool_id = $1 and id = any($2) and state = 'ready' ${locking}`,
+    [poolId, ids],
+  );
+  const unknown = files.find((file) => !known.some((row) => row.id === file.repositoryId));
+  if (!unknown) return ids;
+  const message = 'is not a ready storage repository of the pool';
+  throw requestInvalid(`${unknown.field}.repositoryId ${message}.`, {
+    errors: [{ path: `${unknown.field}.repositoryId`, message }],
+  });
 }
 
 /** Hosts known to be offline are not asked at all: a caller should not wait for their time-outs. */

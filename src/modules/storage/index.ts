@@ -1,5 +1,5 @@
 export { hostsReaching, repositoryRefsOn } from './attachments.js';
-export { type NamedFile, checkBootFiles } from './boot-files.js';
+export { type NamedFile, checkBootFiles, keepBootRepositories } from './boot-files.js';
 export { type HeldVolume, dropHolds, takeHolds } from './holds.js';
 export { repositoryNotFound, volumeNotFound } from './storage.errors.js';
 export { storageRepositoryModel, volumeModel } from './storage.queries.js';

@@ -11,7 +11,7 @@ import { appendEvent } from '../../../kernel/events/append-event.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
-import { checkBootFiles, type NamedFile } from '../../storage/index.js';
+import { checkBootFiles, keepBootRepositories, type NamedFile } from '../../storage/index.js';
 import { writeDisks, writeNics } from '../devices.js';
 import { domainExists, nicMacTaken } from '../domain.errors.js';
 import { type Boot, createDomainInput } from '../domain.schema.js';
@@ -56,6 +56,7 @@ export const createDomain = defineOperation({
         errors: [{ path: 'poolId', message: 'is not a pool' }],
       });
     }
+    await keepBootRepositories(tx, poolId, bootFiles(boot));
     const made = await firstRowOf(
       tx,
       `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated)

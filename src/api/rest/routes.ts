@@ -104,6 +104,18 @@ export function CreateRoute(options: WriteOptions & { path?: string; output: z.Z
   );
 }
 
+/** `POST /v1/<nouns>/{id}/<verb>` that is done when it is answered: 200 with the object. */
+export function VerbRoute(options: WriteOptions & { path: string; output: z.ZodType }): MethodDecorator {
+  return applyDecorators(
+    Post(options.path),
+    HttpCode(200),
+    Gate({}),
+    ...writing({ summary: options.summary }),
+    ApiResponse({ status: 200, description: 'The object as it is now.', standardSchema: options.output }),
+    ...problemResponses([...ALWAYS, requestMalformed, ...(options.errors ?? [])]),
+  );
+}
+
 /** `PATCH /v1/<nouns>/{id}` that needs no operation: 200 with the object. */
 export function PatchRoute(model: ReadModel, options: WriteOptions): MethodDecorator {
   return applyDecorators(

@@ -23,8 +23,10 @@ export interface OperationEngineOptions {
   readonly processId: string;
   /** False: this process accepts and publishes, and runs nothing. */
   readonly runs?: boolean;
-  /** How many operations this process runs at once. */
+  /** How many operations this process takes from the queue at once, and how many of its own it runs without the queue. */
   readonly concurrency?: number;
+  /** False: everything goes through the queue, even what this process could run at once itself. */
+  readonly handsOver?: boolean;
   /** Numbers the events that the engine has appended; without it they wait for the sequencer's own look. */
   readonly events?: { poke(): void };
   readonly onEnded?: (ended: OperationEnded) => void | Promise<void>;

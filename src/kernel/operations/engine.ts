@@ -20,7 +20,7 @@ import { grantIfItsTurn, type LockedObject, waitingFor } from './lock-table.js';
 import { type OperationView } from './operation-view.js';
 import { Presence } from './presence.js';
 import { OperationRegistry } from './registry.js';
-import { Relay } from './relay.js';
+import { type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
 import { republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
 
@@ -31,6 +31,7 @@ export interface AcceptOptions {
 
 /** Every so many sweeps, a look for turns and publications that should not be able to get lost. */
 const THOROUGH_EVERY = 5;
+const CONCURRENCY = 50;
 
 /** Accepts operations, and in a worker runs them. One in a process. */
 export class OperationEngine {
@@ -44,6 +45,7 @@ export class OperationEngine {
   private readonly background = new Set<Promise<void>>();
   private sweepTimer: NodeJS.Timeout | undefined;
   private sweeps = 0;
+  private handedOver = 0;
   private closed = false;
 
   constructor(private readonly options: OperationEngineOptions) {
@@ -78,7 +80,7 @@ export class OperationEngine {
 
   /** After the migrations. From here on this process publishes what it accepts, and runs what it is given. */
   async start(): Promise<void> {
-    const { runs = true, queue, concurrency = 50 } = this.options;
+    const { runs = true, queue, concurrency = CONCURRENCY } = this.options;
     if (runs) {
       await this.presence.start();
       this.leases.start();
@@ -102,7 +104,7 @@ export class OperationEngine {
     const registered = this.registry.get(definition.name);
     const accepted = await acceptOperation(this.dataSource, registered, input, caller, onBusy);
     const { operation, publication, waits } = accepted;
-    if (publication !== null) this.relay.publish([{ id: publication, operation_id: operation.id }]);
+    if (publication !== null) this.dispatch([{ id: publication, operation_id: operation.id }]);
     if (waits) this.inBackground(this.giveTurn(operation.id));
     return operation;
   }
@@ -153,10 +155,10 @@ export class OperationEngine {
     const { runs = true } = this.options;
     // Who runs nothing has no presence of its own to tell a dead process from a lost database.
     const canJudge = runs && this.presence.canJudge;
-    this.relay.publish(await sweepOperations(pool, this.timing.republish, canJudge));
+    this.dispatch(await sweepOperations(pool, this.timing.republish, canJudge));
     await this.relay.publishOrphans();
     if (this.sweeps++ % THOROUGH_EVERY !== 0) return;
-    this.relay.publish(await republishForgotten(pool));
+    this.dispatch(await republishForgotten(pool));
     for (const id of await waitingOperations(pool)) await this.giveTurn(id);
   }
 
@@ -170,7 +172,21 @@ export class OperationEngine {
       if (granted) markAppended(tx);
       return granted;
     });
-    if (outgoing) this.relay.publish([outgoing]);
+    if (outgoing) this.dispatch([outgoing]);
+  }
+
+  /**
+   * What this process can run itself needs no queue: it is claimed here at once, as from a delivery. The row stays in the
+   * outbox until the claim, so what is lost on this short way is published like anything else.
+   */
+  private dispatch(outgoing: readonly Outgoing[]): void {
+    const { runs = true, handsOver = true, concurrency = CONCURRENCY } = this.options;
+    const room = runs && handsOver && !this.closed ? Math.max(0, concurrency - this.handedOver) : 0;
+    this.relay.publish(outgoing.slice(room));
+    for (const { operation_id } of outgoing.slice(0, room)) {
+      this.handedOver++;
+      this.inBackground(this.runner.handle(operation_id).finally(() => this.handedOver--));
+    }
   }
 
   private tellEnded(ended: OperationEnded): void {

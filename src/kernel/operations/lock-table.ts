@@ -67,7 +67,7 @@ export async function takeLocks(
     operationId: row.operation_id,
     clearedBy:
       row.state === 'needs_attention'
-        ? 'Somebody must look into that operation and settle it.'
+        ? 'Somebody who has seen what came of that operation, and resolves it.'
         : 'The end of that operation.',
   }));
 }

@@ -6,3 +6,10 @@ export const operationNotFound = defineProblem({
   title: 'There is no such operation',
   retry: 'never',
 });
+
+export const operationBadState = defineProblem({
+  code: 'operation.bad_state',
+  status: 409,
+  title: 'The operation is not in a state for this',
+  retry: 'never',
+});

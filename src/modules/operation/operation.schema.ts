@@ -34,3 +34,13 @@ export const operationView = z
     endedAt: instant.nullable(),
   })
   .meta({ id: 'Operation', description: 'A long piece of work, with progress, owner and outcome.' });
+
+export const resolveOperationInput = z
+  .strictObject({
+    outcome: z
+      .enum(['succeeded', 'failed'])
+      .meta({ id: 'ResolvedOutcome' })
+      .describe('What came of it, as somebody has seen.'),
+  })
+  .meta({ id: 'ResolveOperationInput' });
+export type ResolveOperationInput = z.output<typeof resolveOperationInput>;

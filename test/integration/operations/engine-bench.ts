@@ -26,6 +26,8 @@ export interface Bench {
     during?: ProbeServices['during'];
     runs?: boolean;
     timing?: Partial<EngineTiming>;
+    /** Suites are about the queue, so nothing goes past it unless they say so. */
+    handsOver?: boolean;
     onEnded?: (ended: OperationEnded) => void;
   }): Promise<OperationEngine>;
   rows<R extends object>(sql: string, parameters?: unknown[]): Promise<R[]>;
@@ -56,6 +58,7 @@ export async function startBench(backend: QueueBackend, version: PostgresVersion
         processId: newId(),
         runs: options.runs,
         timing: options.timing,
+        handsOver: options.handsOver ?? false,
         onEnded: options.onEnded,
       });
       engine.register(probe, { dataSource, during: options.during });

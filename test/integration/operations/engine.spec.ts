@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
 import { hostUnreachable } from '../../../src/kernel/errors/problems.js';
+import { defineOperation } from '../../../src/kernel/operations/define-operation.js';
+import { exclusive } from '../../../src/kernel/operations/locks.js';
 import { type QueueBackend, queueBackends } from '../../support/queue-backends.js';
 import { asked, type Bench, caller, startBench } from './engine-bench.js';
 import { probe, probeRefused } from './probe-operation.js';
@@ -167,6 +170,54 @@ describe.each(queueBackends)('operations over the %s queue', (_, startBackend) =
       { name: 'three', state: 'failed' },
     ]);
     expect(await bench.rows(`select outcome from decision`)).toEqual([{ outcome: 'failed' }]);
+  });
+
+  it.each([
+    ['needs attention, and keeps its locks, when the call may have arrived', false, 'needs_attention'],
+    ['has failed, and gives everything back, when the call surely never left', true, 'failed'],
+  ])('whose time is over with a host that does not answer %s', async (_what, hadNoEffect, state) => {
+    const engine = await bench.engine();
+    const brief = defineOperation({
+      name: 'probe.brief',
+      input: z.object({ objectId: z.string() }),
+      role: 'operator',
+      errors: [],
+      steps: ['call'],
+      deadlineMs: 300,
+      target: ({ objectId }) => ({ type: 'probe', id: objectId }),
+      locks: ({ objectId }) => [exclusive('probe', objectId)],
+      accept: async () => ({ poolId: null, plan: {} }),
+      run: (context) =>
+        context.step('call', {
+          run: () => Promise.reject(hostUnreachable('It does not answer.', { hadNoEffect })),
+        }),
+    });
+    engine.register(brief, {});
+    const objectId = randomUUID();
+    const { id } = await engine.accept(brief, { objectId }, caller);
+    expect(await bench.ended(id)).toMatchObject({ state, error: { code: 'host.unreachable' } });
+    const next = engine.accept(brief, { objectId }, caller);
+    if (state === 'failed') {
+      await bench.ended((await next).id);
+      expect(await engine.resolve(id, 'failed')).toBe(false);
+    } else {
+      await expect(next).rejects.toMatchObject({ blockers: [{ operationId: id }] });
+      expect(await engine.resolve(id, 'succeeded')).toBe(true);
+      expect((await bench.ended(id)).state).toBe('succeeded');
+      await bench.ended((await engine.accept(brief, { objectId }, caller)).id);
+    }
+  });
+
+  it('are run at once, without the queue, by the process that accepted them if it has room', async () => {
+    const inside = gate();
+    const engine = await bench.engine({ handsOver: true, during: () => inside.opened });
+    const ids = await Promise.all(
+      Array.from({ length: 5 }, async () => (await engine.accept(probe, asked(), caller)).id),
+    );
+    inside.open();
+    for (const id of ids) expect((await bench.ended(id)).state).toBe('succeeded');
+    expect(await bench.rows(`select max(attempt) as most from operation`)).toEqual([{ most: 1 }]);
+    expect(await bench.rows(`select 1 from outbox`)).toEqual([]);
   });
 
   it('go on elsewhere from the last journalled step when their process closes', async () => {

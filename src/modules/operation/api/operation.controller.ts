@@ -1,17 +1,23 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { type Answer } from '../../../api/rest/answer.js';
-import { ObjectId, QueryInput } from '../../../api/rest/parameters.js';
+import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
-import { ListRoute, ReadRoute } from '../../../api/rest/routes.js';
+import { ListRoute, ReadRoute, VerbRoute } from '../../../api/rest/routes.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
+import { operationBadState, operationNotFound } from '../operation.errors.js';
 import { operationModel } from '../operation.queries.js';
+import { operationView, type ResolveOperationInput, resolveOperationInput } from '../operation.schema.js';
+import { OperationService } from '../operation.service.js';
 
 @ApiTags('operations')
 @Controller('v1/operations')
 export class OperationController {
-  constructor(private readonly reader: Reader) {}
+  constructor(
+    private readonly reader: Reader,
+    private readonly operations: OperationService,
+  ) {}
 
   @ListRoute(operationModel)
   list(@QueryInput(listQuery) query: ListQuery): Promise<Answer> {
@@ -21,5 +27,19 @@ export class OperationController {
   @ReadRoute(operationModel)
   one(@ObjectId() id: string, @QueryInput(oneQuery) query: OneQuery): Promise<Answer> {
     return readOne(this.reader, operationModel, id, query);
+  }
+
+  @VerbRoute({
+    path: ':id/resolve',
+    summary: 'Say what came of an operation that needs attention',
+    output: operationView,
+    errors: [operationNotFound, operationBadState],
+  })
+  async resolve(
+    @ObjectId() id: string,
+    @Input(resolveOperationInput) input: ResolveOperationInput,
+  ): Promise<Answer> {
+    await this.operations.resolve(id, input);
+    return readOne(this.reader, operationModel, id);
   }
 }

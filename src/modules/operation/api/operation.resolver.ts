@@ -1,19 +1,25 @@
-import { Args, Info, Resolver } from '@nestjs/graphql';
+import { Args, Info, Mutation, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { IdArg } from '../../../api/graphql/arguments.js';
+import { IdArg, InputArg } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
+  modelType,
   ObjectQuery,
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { operationModel } from '../operation.queries.js';
+import { type ResolveOperationInput, resolveOperationInput } from '../operation.schema.js';
+import { OperationService } from '../operation.service.js';
 
 @Resolver()
 export class OperationResolver {
-  constructor(private readonly reader: Reader) {}
+  constructor(
+    private readonly reader: Reader,
+    private readonly service: OperationService,
+  ) {}
 
   @ConnectionQuery(operationModel)
   operations(@Args() args: ConnectionArgs, @Info() info: GraphQLResolveInfo): Promise<object> {
@@ -22,6 +28,16 @@ export class OperationResolver {
 
   @ObjectQuery(operationModel)
   operation(@IdArg() id: string, @Info() info: GraphQLResolveInfo): Promise<object> {
+    return readObject(this.reader, operationModel, id, info);
+  }
+
+  @Mutation(() => modelType(operationModel))
+  async resolveOperation(
+    @IdArg() id: string,
+    @InputArg(resolveOperationInput) input: ResolveOperationInput,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<object> {
+    await this.service.resolve(id, input);
     return readObject(this.reader, operationModel, id, info);
   }
 }

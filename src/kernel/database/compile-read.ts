@@ -61,7 +61,8 @@ function relationSql(
 
 /**
  * One row of three columns: the items as JSON text without the brackets, whether more follow, and the last item's sort
- * values as a JSON array (null when there is no item).
+ * values as a JSON array (null when there is no item). Sort values are made for the last item alone: for a page of a
+ * thousand they would cost as much as a tenth of it.
  */
 export function compilePage(model: ReadModel, request: PageRequest): BoundStatement {
   const { order } = request;
@@ -76,9 +77,10 @@ export function compilePage(model: ReadModel, request: PageRequest): BoundStatem
   const sort = orderSql(order, 't');
   const extra = request.keys ? [`${keyArray(order, 't')} as "__key"`] : [];
   const text = `select coalesce(string_agg(p.item::text, ',' order by p.n) filter (where p.n <= ${limit}), ''), count(*) > ${limit}, \
-(array_agg(p.key order by p.n desc) filter (where p.n <= ${limit}))[1]::text \
-from (select row_number() over (order by ${sort}) as n, ${objectSql(model, 't', request.selection, extra)} as item, \
-${keyArray(order, 't')} as key from (select * from "${model.table}" t ${where} order by ${sort} limit ${limit} + 1) t) p`;
+max(p.key) filter (where p.n <= ${limit}) \
+from (select row_number() over w as n, ${objectSql(model, 't', request.selection, extra)} as item, \
+case when row_number() over w = ${limit} or lead(true) over w is null then ${keyArray(order, 't')}::text end as key \
+from (select * from "${model.table}" t ${where} order by ${sort} limit ${limit} + 1) t window w as (order by ${sort})) p`;
   return { text, values: parameters.values };
 }
 

@@ -88,8 +88,8 @@ function serialLogOf(domain: Domain): { read: (client: ApiClient) => Promise<str
   return {
     read: (client) =>
       client.text(path).catch((error: unknown) => {
-        // A domain that has never run has no log yet; a host that is just coming back cannot be asked.
-        if (error instanceof Refused && [404, 409, 503].includes(error.status)) return '';
+        // A host that is just coming back cannot be asked yet.
+        if (error instanceof Refused && error.problem.startsWith('host.')) return '';
         throw error;
       }),
   };

@@ -3,6 +3,7 @@ import { type Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { graphqlModule } from '../api/graphql/graphql.module.js';
 import { HealthController } from '../api/rest/health.controller.js';
+import { Upgrades } from '../api/upgrades.js';
 import { HostLinkModule, type HostLinkSettings } from '../host-link/index.js';
 import { Reader } from '../kernel/database/reader.js';
 import { poolOf } from '../kernel/database/statement.js';
@@ -11,6 +12,7 @@ import { LOG } from '../kernel/logging/log.token.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { OperationEngine } from '../kernel/operations/engine.js';
 import { AuthModule } from '../modules/auth/auth.module.js';
+import { ConsoleModule } from '../modules/console/console.module.js';
 import { DomainModule } from '../modules/domain/domain.module.js';
 import { EventModule } from '../modules/event/event.module.js';
 import { HostModule } from '../modules/host/host.module.js';
@@ -31,8 +33,8 @@ export interface ServerParts {
 
 /**
  * The server's parts. A new module is one line in `imports`. These can be injected everywhere: `DataSource`, `Reader`,
- * `OperationEngine` (register definitions in `onModuleInit`), `EventLog`, `HostLink`, `Enrolment`, `CertificateAuthorities`, and the
- * logger by `LOG`.
+ * `OperationEngine` (register definitions in `onModuleInit`), `EventLog`, `HostLink`, `Enrolment`, `CertificateAuthorities`,
+ * `Upgrades`, and the logger by `LOG`.
  */
 @Module({})
 export class ServerModule {
@@ -50,6 +52,7 @@ export class ServerModule {
         NetworkModule,
         StorageModule,
         DomainModule,
+        ConsoleModule,
         graphqlModule(),
       ],
       controllers: [HealthController],
@@ -59,8 +62,9 @@ export class ServerModule {
         { provide: OperationEngine, useValue: engine },
         { provide: EventLog, useValue: events },
         { provide: LOG, useValue: log },
+        Upgrades,
       ],
-      exports: [DataSource, Reader, OperationEngine, EventLog, LOG],
+      exports: [DataSource, Reader, OperationEngine, EventLog, LOG, Upgrades],
     };
   }
 }

@@ -54,7 +54,8 @@ const parsed = (text: string): unknown => {
   }
 };
 
-async function makeToken(source: DataSource): Promise<string> {
+/** An administrator's token. */
+export async function makeToken(source: DataSource): Promise<string> {
   const token = randomBytes(32).toString('base64url');
   await source.query(
     `insert into api_token (id, name, role, secret_hash) values ($1, 'test', 'pool-admin', $2)`,

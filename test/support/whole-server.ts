@@ -26,10 +26,13 @@ export type EndedOperation = z.output<typeof operationView>;
 export interface WholeHost {
   readonly hostId: string;
   readonly name: string;
+  /** Its `hypervisor` are the guests and its `faults` strike; it outlives the agent. */
   readonly driver: FakeDriver;
   readonly backends: Backends;
   /** Ends the agent; its guests run on, and the server finds it away. */
   stop(): Promise<void>;
+  /** After `stop`: the agent comes back with the identity and the journal that it had. */
+  restart(): Promise<void>;
 }
 
 /**
@@ -60,6 +63,7 @@ export interface WholeServer {
   addHost(options?: { name?: string; backends?: Backends; simulated?: boolean }): Promise<WholeHost>;
   /** Every line that was logged, as text. */
   logged(): string;
+  /** Once; again is no error. */
   close(): Promise<void>;
 }
 
@@ -100,6 +104,7 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
   sql.on('error', () => undefined);
   const url = server.addresses.url ?? '';
   const agents = new Set<Agent>();
+  let closed = false;
 
   const rest: WholeServer['rest'] = async (method, path, body, headers = {}) => {
     const reply = await fetch(`${url}${path}`, {
@@ -155,23 +160,29 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
       const tokenFile = join(scratch.path, `${name}.token`);
       writeFileSync(tokenFile, String(minted.body['token']), { mode: 0o600 });
       const driver = createFakeDriver({});
-      const agent = new Agent({
-        folder: join(scratch.path, name),
-        hostName: name,
-        listen: anyPort,
-        enrolUrl: server.addresses.enrolUrl,
-        tokens: await TokenFile.read(tokenFile),
-        driver,
-        backends,
-        machine: () => Promise.resolve({ ...simulatedMachine(`boot-${name}`), simulated }),
-        log,
-        retryMs: () => 20,
-      });
-      agents.add(agent);
-      const { hostId } = await agent.start();
-      await eventually(async () => (await rest('GET', `/v1/hosts/${hostId}`)).body['state'] === 'online', {
-        what: `that ${name} is online`,
-      });
+      const tokens = await TokenFile.read(tokenFile);
+      const startAgent = async (): Promise<{ agent: Agent; hostId: string }> => {
+        const agent = new Agent({
+          folder: join(scratch.path, name),
+          hostName: name,
+          listen: anyPort,
+          enrolUrl: server.addresses.enrolUrl,
+          tokens,
+          // A driver lives as long as its agent; what it drives goes on.
+          driver: createFakeDriver({ hypervisor: driver.hypervisor, faults: driver.faults }),
+          backends,
+          machine: () => Promise.resolve({ ...simulatedMachine(`boot-${name}`), simulated }),
+          log,
+          retryMs: () => 20,
+        });
+        agents.add(agent);
+        const { hostId } = await agent.start();
+        await eventually(async () => (await rest('GET', `/v1/hosts/${hostId}`)).body['state'] === 'online', {
+          what: `that ${name} is online`,
+        });
+        return { agent, hostId };
+      };
+      let { agent, hostId } = await startAgent();
       return {
         hostId,
         name,
@@ -181,9 +192,14 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
           agents.delete(agent);
           await agent.close();
         },
+        restart: async () => {
+          ({ agent, hostId } = await startAgent());
+        },
       };
     },
     close: async () => {
+      if (closed) return;
+      closed = true;
       await server.stop();
       for (const agent of agents) await agent.close().catch(() => undefined);
       await sql.end();

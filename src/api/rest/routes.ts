@@ -92,6 +92,22 @@ const writing = (options: WriteOptions): MethodDecorator[] => [
   }),
 ];
 
+/** `GET` of something that is text and no object: 200 with `text/plain`. */
+export function TextRoute(path: string, options: WriteOptions & { query: z.ZodObject }): MethodDecorator {
+  return applyDecorators(
+    Get(path),
+    Gate({ query: Object.keys(options.query.shape) }),
+    ApiOperation({ summary: options.summary }),
+    ...queryParameters(options.query),
+    ApiResponse({
+      status: 200,
+      description: 'The text.',
+      content: { 'text/plain': { schema: { type: 'string' } } },
+    }),
+    ...problemResponses([...ALWAYS, ...(options.errors ?? [])]),
+  );
+}
+
 /** `POST /v1/<nouns>` of something that needs no operation: 201 with the object. */
 export function CreateRoute(options: WriteOptions & { path?: string; output: z.ZodType }): MethodDecorator {
   return applyDecorators(

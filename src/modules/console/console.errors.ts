@@ -1,5 +1,7 @@
 import { defineProblem } from '../../kernel/errors/problem.js';
 
+export { domainBadState } from '../../agent-contract/index.js';
+
 export const consoleNotFound = defineProblem({
   code: 'console.not_found',
   status: 404,

@@ -39,3 +39,5 @@ export const consoleSession = z
   })
   .meta({ id: 'ConsoleSession', description: 'A right to connect to a console, once and soon.' });
 export type ConsoleSession = z.output<typeof consoleSession>;
+export type ConsoleLogQuery = z.output<typeof consoleLogQuery>;
+export type CreateConsoleSessionInput = z.output<typeof createConsoleSessionInput>;

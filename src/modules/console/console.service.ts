@@ -34,7 +34,8 @@ export class ConsoleService {
       });
       return text;
     } catch (error) {
-      if (place.hostId === null && isProblem(error, hostDomainNotFound)) return '';
+      // Between being started for the first time and running, and once its host has forgotten it.
+      if (isProblem(error, hostDomainNotFound) && !talkative.includes(place.state)) return '';
       throw error;
     }
   }

@@ -1,0 +1,74 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { Args, GqlExecutionContext, Info, Int, Mutation, Query, Resolver } from '@nestjs/graphql';
+import { type FastifyReply } from 'fastify';
+import { type GraphQLResolveInfo } from 'graphql';
+import { GraphqlCaller, IdArg, InputArg } from '../../../api/graphql/arguments.js';
+import {
+  ConnectionArgs,
+  ConnectionQuery,
+  ObjectQuery,
+  readConnection,
+  readObject,
+} from '../../../api/graphql/connection.js';
+import { objectType } from '../../../api/graphql/type-of-schema.js';
+import { parseInput } from '../../../api/parse-input.js';
+import { webSocketUrl } from '../../../api/upgrades.js';
+import { Reader } from '../../../kernel/database/reader.js';
+import { type Caller } from '../../../kernel/operations/caller.js';
+import { consoleModel } from '../console.queries.js';
+import {
+  consoleLogQuery,
+  type ConsoleSession,
+  consoleSession,
+  type CreateConsoleSessionInput,
+  createConsoleSessionInput,
+} from '../console.schema.js';
+import { ConsoleService } from '../console.service.js';
+
+type UrlOf = (path: string) => string;
+
+/** Where the caller reaches the server. Never the reply itself: it is a thenable, and waits for the answer that waits for it. */
+const CallersUrl = createParamDecorator((_: unknown, context: ExecutionContext): UrlOf => {
+  const { reply } = GqlExecutionContext.create(context).getContext<{ reply: FastifyReply }>();
+  return (path) => webSocketUrl(reply.request, path);
+});
+
+/** Made before the schema is: a type that is first asked for while it is built comes too late. */
+const ConsoleSessionType = objectType(consoleSession);
+
+@Resolver()
+export class ConsoleResolver {
+  constructor(
+    private readonly reader: Reader,
+    private readonly service: ConsoleService,
+  ) {}
+
+  @ConnectionQuery(consoleModel)
+  consoles(@Args() args: ConnectionArgs, @Info() info: GraphQLResolveInfo): Promise<object> {
+    return readConnection(this.reader, consoleModel, args, info);
+  }
+
+  @ObjectQuery(consoleModel)
+  console(@IdArg() id: string, @Info() info: GraphQLResolveInfo): Promise<object> {
+    return readObject(this.reader, consoleModel, id, info);
+  }
+
+  @Query(() => String, { description: 'The last lines of the log, oldest first.' })
+  consoleLog(
+    @IdArg() id: string,
+    @Args('tail', { type: () => Int, nullable: true }) tail: number | null | undefined,
+  ): Promise<string> {
+    const query = parseInput(consoleLogQuery, { tail: tail ?? undefined }, '', 'arguments');
+    return this.service.log(id, query.tail);
+  }
+
+  @Mutation(() => ConsoleSessionType, { description: 'The right to connect once, within 30 s.' })
+  createConsoleSession(
+    @IdArg() id: string,
+    @InputArg(createConsoleSessionInput) input: CreateConsoleSessionInput,
+    @GraphqlCaller() caller: Caller,
+    @CallersUrl() urlOf: UrlOf,
+  ): Promise<ConsoleSession> {
+    return this.service.createSession(id, input.mode, caller, urlOf);
+  }
+}

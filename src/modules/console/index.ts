@@ -1,0 +1,2 @@
+export { consoleNotFound } from './console.errors.js';
+export { consoleModel } from './console.queries.js';

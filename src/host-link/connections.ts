@@ -19,6 +19,8 @@ import { type CallOptions, HostLink } from './host-link.js';
 interface Slot {
   connection: AgentConnection | null;
   dialling: Promise<AgentConnection> | null;
+  /** Console lines to the host. */
+  readonly lines: Set<WebSocket>;
 }
 
 const MAX_CONSOLE_MESSAGE_BYTES = 1024 * 1024;
@@ -71,12 +73,17 @@ export class HostConnections extends HostLink {
     consoleId: string,
     mode: 'drive' | 'watch',
   ): Promise<Duplex> {
+    // A line that is not read for the sake of back-pressure cannot be told from a dead one; the control connection can.
+    await this.connection(hostId);
     const { target, identity } = await this.find(hostId);
+    const { lines } = this.slot(hostId);
     const path = consoleStreamPath(domainId, consoleId, mode);
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(`wss://${target.address}${path}`, consoleProtocol, {
         ...towards(target, identity, MAX_CONSOLE_MESSAGE_BYTES),
       });
+      lines.add(socket);
+      socket.once('close', () => lines.delete(socket));
       const fail = (cause: unknown) =>
         reject(hostUnreachable(`The agent of host ${hostId} cannot be reached.`, { cause }));
       socket.once('error', fail);
@@ -115,8 +122,7 @@ export class HostConnections extends HostLink {
 
   /** The open connection, or a new one; callers that come while it is dialled share the attempt. */
   connection(hostId: string): Promise<AgentConnection> {
-    const slot: Slot = this.slots.get(hostId) ?? { connection: null, dialling: null };
-    this.slots.set(hostId, slot);
+    const slot = this.slot(hostId);
     if (slot.connection?.open) return Promise.resolve(slot.connection);
     slot.dialling ??= this.open(hostId, slot).finally(() => (slot.dialling = null));
     return slot.dialling;
@@ -132,6 +138,12 @@ export class HostConnections extends HostLink {
     for (const { connection } of this.slots.values()) connection?.terminate();
   }
 
+  private slot(hostId: string): Slot {
+    const slot = this.slots.get(hostId) ?? { connection: null, dialling: null, lines: new Set() };
+    this.slots.set(hostId, slot);
+    return slot;
+  }
+
   private async open(hostId: string, slot: Slot): Promise<AgentConnection> {
     const { target, identity } = await this.find(hostId);
     const connection = await AgentConnection.open(target, identity, this.log);
@@ -141,7 +153,9 @@ export class HostConnections extends HostLink {
     }
     slot.connection = connection;
     void connection.closed.then(() => {
-      if (slot.connection === connection) slot.connection = null;
+      if (slot.connection !== connection) return;
+      slot.connection = null;
+      for (const line of slot.lines) line.terminate();
     });
     return connection;
   }

@@ -54,8 +54,7 @@ const parsed = (text: string): unknown => {
   }
 };
 
-/** An administrator's token. */
-export async function makeToken(source: DataSource): Promise<string> {
+async function makeToken(source: DataSource): Promise<string> {
   const token = randomBytes(32).toString('base64url');
   await source.query(
     `insert into api_token (id, name, role, secret_hash) values ($1, 'test', 'pool-admin', $2)`,

@@ -12,6 +12,7 @@ import {
   silenceMs,
 } from '../../agent-contract/index.js';
 import { type Logger } from '../../kernel/logging/logger.js';
+import { keepAlive } from '../../kernel/websocket/keep-alive.js';
 import { type Dispatch } from '../dispatch.js';
 import { type Inventory } from '../inventory/inventory.js';
 
@@ -82,7 +83,7 @@ export function serveLink(socket: WebSocket, parts: Parts): void {
       socket.close(1002, 'frame');
     }
   });
-  keepAlive(socket);
+  keepAlive(socket, { pingMs: heartbeatMs, silenceMs: silenceMs + heartbeatMs });
   socket.on('error', (error) => log.debug({ err: error }, 'link error'));
   socket.on('close', () => {
     endStream();
@@ -97,18 +98,4 @@ export function serveLink(socket: WebSocket, parts: Parts): void {
       hostEpoch: host.hostEpoch(),
     }),
   );
-}
-
-/** Pings, and ends a connection on which nothing has been heard for too long: a half-open one holds resources for ever. */
-export function keepAlive(socket: WebSocket): void {
-  let heard = Date.now();
-  const hear = () => (heard = Date.now());
-  socket.on('message', hear);
-  socket.on('pong', hear);
-  socket.on('ping', hear);
-  const timer = setInterval(() => {
-    if (Date.now() - heard > silenceMs + heartbeatMs) socket.terminate();
-    else socket.ping();
-  }, heartbeatMs);
-  socket.on('close', () => clearInterval(timer));
 }

@@ -1,12 +1,13 @@
 import { type Duplex, Writable } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { createWebSocketStream, type WebSocket } from 'ws';
+import { heartbeatMs, silenceMs } from '../../agent-contract/index.js';
 import { type Logger } from '../../kernel/logging/logger.js';
-import { keepAlive } from './connection.js';
+import { keepAlive } from '../../kernel/websocket/keep-alive.js';
 
 /** Joins a console's line and a connection, with back-pressure both ways. Whichever ends first ends the other. */
 export function serveConsole(socket: WebSocket, line: Duplex, mode: 'drive' | 'watch', log: Logger): void {
-  keepAlive(socket);
+  keepAlive(socket, { pingMs: heartbeatMs, silenceMs: silenceMs + heartbeatMs });
   const peer = createWebSocketStream(socket);
   const end = (error?: Error | null) => {
     if (error) log.debug({ err: error }, 'a console connection ended');

@@ -6,9 +6,9 @@ import { awaitHalt, domainBadState, hostDomainNotFound } from '../../agent-contr
 import { HostLink } from '../../host-link/host-link.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { LOG } from '../../kernel/logging/log.token.js';
+import { keepAlive } from '../../kernel/websocket/keep-alive.js';
 import { type ConnectedSession, connectSession, endSession } from './console.rows.js';
 import { farewell, type Farewell } from './farewell.js';
-import { keepAlive } from './keep-alive.js';
 import { relay } from './relay.js';
 import { hashOf } from './session-token.js';
 

@@ -199,6 +199,16 @@ describe('a console', () => {
     await closed;
   });
 
+  it('lives no longer than the control connection, since a dead line looks like one that is not read', async () => {
+    const { domainId, consoleId } = await guest();
+    const line = await server.links.openConsole(host.hostId, domainId, consoleId, 'drive');
+    line.on('error', () => undefined);
+    line.resume();
+    const closed = once(line, 'close');
+    server.links.disconnect(host.hostId);
+    await closed;
+  });
+
   it('is refused for a domain that the host does not know, and on a host that is away', async () => {
     await expect(server.links.openConsole(host.hostId, newId(), newId(), 'watch')).rejects.toMatchObject({
       code: 'host.domain_not_found',

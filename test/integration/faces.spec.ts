@@ -1,5 +1,6 @@
 import { internalError } from '../../src/kernel/errors/problems.js';
 import { newId } from '../../src/kernel/schema/values.js';
+import { consoleModel } from '../../src/modules/console/index.js';
 import { hostModel } from '../../src/modules/host/index.js';
 import { networkModel } from '../../src/modules/network/index.js';
 import { operationModel } from '../../src/modules/operation/index.js';
@@ -47,7 +48,8 @@ beforeAll(async () => {
          from repository r, generate_series(1, 2) i returning id, name),
      domain as (
        insert into domain (id, pool_id, name, vcpus, memory_bytes, boot)
-       select gen_random_uuid(), $1, 'd' || i, 1, 16777216, '{"firmware":"bios"}' from generate_series(1, 2) i returning id)
+       select gen_random_uuid(), $1, 'd' || i, 1, 16777216, '{"firmware":"bios"}' from generate_series(1, 2) i returning id),
+     console as (insert into console (id, domain_id, kind) select gen_random_uuid(), id, 'serial' from domain)
      insert into disk (id, domain_id, volume_id, position)
      select gen_random_uuid(), d.id, v.id, row_number() over (partition by d.id) from domain d, volume v where v.name = 'v1'`,
     [poolId],
@@ -75,10 +77,11 @@ describe('both faces', () => {
     expect((found.body as { items: unknown[] }).items).toEqual([running]);
   });
 
-  it('agree on every field of networks, storage repositories and volumes', async () => {
+  it('agree on every field of networks, storage repositories, volumes and consoles', async () => {
     const plain = (name: string) => ({ collection: name, connection: name, object: name.slice(0, -1) });
     expect(await facesAgree(server, networkModel, plain('networks'))).toBe(3);
     expect(await facesAgree(server, volumeModel, plain('volumes'))).toBe(4);
+    expect(await facesAgree(server, consoleModel, plain('consoles'))).toBe(2);
     const names = {
       collection: 'storage-repositories',
       connection: 'storageRepositories',

@@ -1,5 +1,6 @@
 import { createParamDecorator, type ExecutionContext, type PipeTransform } from '@nestjs/common';
 import { Args, GqlExecutionContext, ID, Int } from '@nestjs/graphql';
+import { type FastifyReply } from 'fastify';
 import { type z } from 'zod';
 import { invalidToken } from '../../kernel/errors/problems.js';
 import { type Caller } from '../../kernel/operations/caller.js';
@@ -7,6 +8,7 @@ import { type ExpectedRevision } from '../../kernel/schema/revision.js';
 import { onBusy } from '../../kernel/schema/on-busy.js';
 import { uuid } from '../../kernel/schema/values.js';
 import { parseInput } from '../parse-input.js';
+import { webSocketUrl } from '../upgrades.js';
 import { enumType, inputType } from './type-of-schema.js';
 
 /** What every resolver finds in its context. */
@@ -66,3 +68,11 @@ export const OnBusyArg = (): ParameterDecorator => {
     toOnBusy,
   );
 };
+
+export type UrlOf = (path: string) => string;
+
+/** Where the caller reaches the server by WebSocket. Never the reply itself: it is a thenable, and waits for the answer that waits for it. */
+export const WebSocketUrl = createParamDecorator((_: unknown, context: ExecutionContext): UrlOf => {
+  const { reply } = GqlExecutionContext.create(context).getContext<{ reply: FastifyReply }>();
+  return (path) => webSocketUrl(reply.request, path);
+});

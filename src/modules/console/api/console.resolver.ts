@@ -1,8 +1,6 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { Args, GqlExecutionContext, Info, Int, Mutation, Query, Resolver } from '@nestjs/graphql';
-import { type FastifyReply } from 'fastify';
+import { Args, Info, Int, Mutation, Query, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { GraphqlCaller, IdArg, InputArg } from '../../../api/graphql/arguments.js';
+import { GraphqlCaller, IdArg, InputArg, type UrlOf, WebSocketUrl } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -12,7 +10,6 @@ import {
 } from '../../../api/graphql/connection.js';
 import { objectType } from '../../../api/graphql/type-of-schema.js';
 import { parseInput } from '../../../api/parse-input.js';
-import { webSocketUrl } from '../../../api/upgrades.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { type Caller } from '../../../kernel/operations/caller.js';
 import { consoleModel } from '../console.queries.js';
@@ -24,14 +21,6 @@ import {
   createConsoleSessionInput,
 } from '../console.schema.js';
 import { ConsoleService } from '../console.service.js';
-
-type UrlOf = (path: string) => string;
-
-/** Where the caller reaches the server. Never the reply itself: it is a thenable, and waits for the answer that waits for it. */
-const CallersUrl = createParamDecorator((_: unknown, context: ExecutionContext): UrlOf => {
-  const { reply } = GqlExecutionContext.create(context).getContext<{ reply: FastifyReply }>();
-  return (path) => webSocketUrl(reply.request, path);
-});
 
 /** Made before the schema is: a type that is first asked for while it is built comes too late. */
 const ConsoleSessionType = objectType(consoleSession);
@@ -67,7 +56,7 @@ export class ConsoleResolver {
     @IdArg() id: string,
     @InputArg(createConsoleSessionInput) input: CreateConsoleSessionInput,
     @GraphqlCaller() caller: Caller,
-    @CallersUrl() urlOf: UrlOf,
+    @WebSocketUrl() urlOf: UrlOf,
   ): Promise<ConsoleSession> {
     return this.service.createSession(id, input.mode, caller, urlOf);
   }

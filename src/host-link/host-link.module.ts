@@ -1,7 +1,7 @@
 import { type DynamicModule, Module, type ModuleMetadata, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { type Logger } from '../kernel/logging/logger.js';
-import { newId } from '../kernel/schema/values.js';
+import { type Replica } from '../kernel/operations/replica.js';
 import { CertificateAuthorities } from './certificate-authorities.js';
 import { HostConnections } from './connections.js';
 import { Enrolment, EnrolmentSink } from './enrolment.js';
@@ -16,6 +16,7 @@ export interface HostLinkSettings {
   readonly enrolListen: { readonly host: string; readonly port: number };
   /** Whether this replica has the role `link`: it then reads state streams and lets hosts enrol. Calls work without it. */
   readonly link: boolean;
+  readonly replica: Replica;
   readonly log: Logger;
 }
 
@@ -77,7 +78,7 @@ export class HostLinkModule {
           provide: StateStreams,
           inject: [DataSource, HostConnections, InventorySink],
           useFactory: (dataSource: DataSource, connections: HostConnections, sink: InventorySink) =>
-            new StateStreams({ dataSource, connections, sink, replicaId: newId(), log }),
+            new StateStreams({ dataSource, connections, sink, replica: settings.replica, log }),
         },
         {
           provide: Enrolment,

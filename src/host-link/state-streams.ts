@@ -1,6 +1,8 @@
 import { type DataSource } from 'typeorm';
 import { type Logger } from '../kernel/logging/logger.js';
 import { type HostConnections } from './connections.js';
+import { presentSql } from '../kernel/operations/presence.js';
+import { type Replica } from '../kernel/operations/replica.js';
 import { type InventorySink } from './host-link.js';
 import { StreamReader } from './stream-reader.js';
 
@@ -8,8 +10,7 @@ interface Parts {
   readonly dataSource: DataSource;
   readonly connections: HostConnections;
   readonly sink: InventorySink;
-  /** A UUID of this process's own. */
-  readonly replicaId: string;
+  readonly replica: Replica;
   readonly log: Logger;
 }
 
@@ -28,7 +29,8 @@ interface Owned {
 
 /**
  * Reads the state streams of the hosts that this replica owns. The lease is in the host's row, so of all replicas with
- * the role `link` one at a time writes what a host says.
+ * the role `link` one at a time writes what a host says. The streams of a replica that died are taken over at once; its
+ * lease only bounds one that hangs.
  */
 export class StateStreams {
   private readonly owned = new Map<string, Owned>();
@@ -71,12 +73,12 @@ export class StateStreams {
     this.owned.clear();
     await this.parts.dataSource.query(
       'update host set stream_owner = null, stream_until = null where stream_owner = $1',
-      [this.parts.replicaId],
+      [this.parts.replica.id],
     );
   }
 
   private async tick(): Promise<void> {
-    const { dataSource, replicaId } = this.parts;
+    const { dataSource, replica } = this.parts;
     const asked = performance.now();
     await dataSource.query(
       `update host set stream_owner = $1, stream_until = now() + make_interval(secs => $2)
@@ -84,13 +86,14 @@ export class StateStreams {
          select id from host
          where stream_owner is null or stream_until is null or stream_until < now()
             or (stream_owner = $1 and stream_until < now() + make_interval(secs => $3))
+            or ($4 and stream_owner <> $1 and not ${presentSql('stream_owner')})
          for update skip locked)`,
-      [replicaId, LEASE_MS / 1000, RENEW_BELOW_MS / 1000],
+      [replica.id, LEASE_MS / 1000, RENEW_BELOW_MS / 1000, replica.canJudge()],
     );
     const rows = await dataSource.query<{ id: string; epoch: number; address: string; left_ms: number }[]>(
       `select id, epoch, address, extract(epoch from stream_until - now())::float8 * 1000 as left_ms
        from host where stream_owner = $1 and stream_until > now()`,
-      [replicaId],
+      [replica.id],
     );
     if (this.stopped) return;
     const mine = new Set(rows.map((row) => row.id));

@@ -28,7 +28,7 @@ export interface ServerParts {
   readonly registry: Registry;
   readonly engine: OperationEngine;
   readonly events: EventLog;
-  readonly link: Omit<HostLinkSettings, 'log'>;
+  readonly link: Omit<HostLinkSettings, 'log' | 'replica'>;
 }
 
 /**
@@ -43,7 +43,7 @@ export class ServerModule {
       module: ServerModule,
       global: true,
       imports: [
-        HostLinkModule.forRoot({ ...link, log }, [HostModule, DomainModule]),
+        HostLinkModule.forRoot({ ...link, log, replica: engine.replica }, [HostModule, DomainModule]),
         AuthModule,
         OperationModule,
         EventModule,

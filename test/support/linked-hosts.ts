@@ -141,7 +141,13 @@ export async function linkedServer(): Promise<LinkedServer> {
   const { port } = await listener.listen({ host: '127.0.0.1', port: 0 });
   const links = new HostConnections(dataSource, authorities, log);
   const sink = new RecordingSink();
-  const streams = new StateStreams({ dataSource, connections: links, sink, replicaId: newId(), log });
+  const streams = new StateStreams({
+    dataSource,
+    connections: links,
+    sink,
+    replica: { id: newId(), canJudge: () => false },
+    log,
+  });
   const agents = new Set<Agent>();
   const makePool = async (name: string): Promise<string> => {
     const id = newId();

@@ -19,6 +19,7 @@ import { LeaseKeeper } from './lease.js';
 import { grantIfItsTurn, type LockedObject, waitingFor } from './lock-table.js';
 import { type OperationView } from './operation-view.js';
 import { Presence } from './presence.js';
+import { type Replica } from './replica.js';
 import { OperationRegistry } from './registry.js';
 import { type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
@@ -81,13 +82,18 @@ export class OperationEngine {
   /** After the migrations. From here on this process publishes what it accepts, and runs what it is given. */
   async start(): Promise<void> {
     const { runs = true, queue, concurrency = CONCURRENCY } = this.options;
+    await this.presence.start();
     if (runs) {
-      await this.presence.start();
       this.leases.start();
       await queue.consume((operationId) => this.runner.handle(operationId), concurrency);
     }
     await this.sweep();
     this.sweepTimer = setInterval(() => this.inBackground(this.sweep()), this.timing.sweep);
+  }
+
+  /** This process among its replicas: whose death the others see at once, and whether it may judge theirs. */
+  get replica(): Replica {
+    return { id: this.options.processId, canJudge: () => this.presence.canJudge };
   }
 
   /**
@@ -152,10 +158,7 @@ export class OperationEngine {
 
   private async sweep(): Promise<void> {
     const pool = poolOf(this.dataSource);
-    const { runs = true } = this.options;
-    // Who runs nothing has no presence of its own to tell a dead process from a lost database.
-    const canJudge = runs && this.presence.canJudge;
-    this.dispatch(await sweepOperations(pool, this.timing.republish, canJudge));
+    this.dispatch(await sweepOperations(pool, this.timing.republish, this.presence.canJudge));
     await this.relay.publishOrphans();
     if (this.sweeps++ % THOROUGH_EVERY !== 0) return;
     this.dispatch(await republishForgotten(pool));

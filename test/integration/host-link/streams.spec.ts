@@ -137,7 +137,13 @@ describe('the lease of a state stream', () => {
       const sink = new RecordingSink();
       return {
         sink,
-        streams: new StateStreams({ dataSource, connections: links, sink, replicaId: newId(), log }),
+        streams: new StateStreams({
+          dataSource,
+          connections: links,
+          sink,
+          replica: { id: newId(), canJudge: () => false },
+          log,
+        }),
       };
     };
     const [first, second] = [replica(), replica()];

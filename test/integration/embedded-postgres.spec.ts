@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -264,15 +264,31 @@ describe('who runs it', () => {
     noSecondUser,
     'root runs it as a user that is there where namespaces are forbidden',
     async () => {
-      const account: Account = { kind: 'user', name: 'nobody', uid: 65534, gid: 65534 };
+      const account: Account = { kind: 'user', uid: 65534, gid: 65534 };
       const cluster = aCluster({ account });
       const { process, url } = await startPostgres(cluster);
       expect(statSync(`/proc/${process.pid}`).uid).toBe(65534);
       expect(await ask(url, 'SELECT 1 AS answer')).toEqual([1]);
-      expect(existsSync(join(cluster.folder, 'data'))).toBe(true);
     },
     60_000,
   );
+
+  itUnless(noSecondUser, 'a cluster that had to go elsewhere is found there for ever', () => {
+    const scratch = scratchFolder('pg');
+    const place = {
+      dataDir: join(scratch.path, 'd'),
+      socketFolder: join(scratch.path, 's'),
+      logFile: join(scratch.path, 'postgres.log'),
+      elsewhere: join(scratch.path, 'elsewhere'),
+    };
+    mkdirSync(place.dataDir);
+    const forced = embeddedCluster({ ...place, account: { kind: 'user', uid: 65534, gid: 65534 } });
+    const later = embeddedCluster(place);
+    expect([later.folder, later.account]).toEqual([forced.folder, forced.account]);
+    expect(clusterFolderOf(place.dataDir)).toBe(forced.folder);
+    scratch.remove();
+    return Promise.resolve();
+  });
 
   it('is found again by the folder alone', () => {
     const cluster = aCluster();

@@ -25,7 +25,7 @@ describe('under whose name PostgreSQL runs', () => {
       kind: 'user',
       uid: 105,
     });
-    expect(chooseAccount({ ...forbidden, users })).toMatchObject({ kind: 'user', name: 'nobody' });
+    expect(chooseAccount({ ...forbidden, users })).toMatchObject({ kind: 'user', uid: 65534 });
     expect(chooseAccount({ ...forbidden, users: [] })).toBeUndefined();
   });
 });

@@ -6,7 +6,7 @@
 export type Account =
   | { readonly kind: 'own'; readonly uid: number; readonly gid: number }
   | { readonly kind: 'mapped'; readonly uid: number; readonly gid: number }
-  | { readonly kind: 'user'; readonly uid: number; readonly gid: number; readonly name: string };
+  | { readonly kind: 'user'; readonly uid: number; readonly gid: number };
 
 interface User {
   readonly name: string;
@@ -36,7 +36,7 @@ export function chooseAccount(facts: {
     return shown && { kind: 'mapped', uid: shown.uid, gid: shown.gid };
   }
   const real = named('postgres') ?? named('nobody');
-  return real && { kind: 'user', ...real };
+  return real && { kind: 'user', uid: real.uid, gid: real.gid };
 }
 
 export interface Invocation {

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { failed, missing } from '../launcher-error.js';
-import { ensurePrivateFolder } from '../private-file.js';
+import { ensurePrivateFolder, ensureSecretFile } from '../private-file.js';
 import { type Account, chooseAccount, parseUsers } from './account.js';
 import { copyEmbedded, prepareEmbedded } from './binaries.js';
 import type { Cluster } from './cluster.js';
@@ -11,6 +11,8 @@ import { longestSocketFolder } from './settings.js';
 
 /** Where a cluster goes when PostgreSQL has to run as another user, who cannot enter the data folder. */
 const usualElsewhere = '/var/lib/domus';
+/** In `DIR/postgres`: says that the cluster lies elsewhere, and where. It stays there, and so does its owner. */
+const signpost = (dataDir: string): string => join(dataDir, 'postgres', 'elsewhere');
 
 /**
  * The embedded cluster of one data folder, for whoever runs Domus here.
@@ -26,10 +28,10 @@ export function embeddedCluster(place: {
   /** Tests name one. */
   elsewhere?: string;
 }): Cluster {
-  const account = place.account ?? findAccount();
-  const { logFile, durable = true, elsewhere = usualElsewhere } = place;
+  const { logFile, durable = true } = place;
+  const folder = ensurePrivateFolder(join(place.dataDir, 'postgres'));
+  const account = settledAccount(place.dataDir) ?? place.account ?? findAccount();
   if (account.kind !== 'user') {
-    const folder = ensurePrivateFolder(join(place.dataDir, 'postgres'));
     if (Buffer.byteLength(place.socketFolder) > longestSocketFolder) {
       throw failed(`${place.socketFolder} is too long a path for a socket.`);
     }
@@ -37,26 +39,45 @@ export function embeddedCluster(place: {
     const binaries = prepareEmbedded(join(place.dataDir, 'cache'));
     return { folder, socketFolder, logFile, durable, binaries, account };
   }
-  if (existsSync(join(place.dataDir, 'postgres', 'data'))) {
+  if (existsSync(join(folder, 'data'))) {
     throw missing(
       `The database in ${place.dataDir} was made in a user namespace, which this machine forbids now; set DATABASE_URL.`,
     );
   }
-  const home = homeElsewhere(place.dataDir, elsewhere);
+  const { elsewhere = usualElsewhere } = place;
   mkdirSync(elsewhere, { recursive: true, mode: 0o755 });
-  const folder = ownedFolder(home, account);
-  const socketFolder = ownedFolder(join(home, 's'), account);
-  return { folder, socketFolder, logFile, durable, binaries: copyEmbedded(join(elsewhere, 'bin')), account };
+  const home = ensureSecretFile(signpost(place.dataDir), () =>
+    join(elsewhere, randomBytes(6).toString('hex')),
+  ).toString();
+  return {
+    folder: ownedFolder(home, account),
+    socketFolder: ownedFolder(join(home, 's'), account),
+    logFile,
+    durable,
+    binaries: copyEmbedded(join(elsewhere, 'bin')),
+    account,
+  };
 }
 
 /** The folder of a data folder's cluster, for those who only look for its process or stop it. */
 export function clusterFolderOf(dataDir: string): string {
-  const home = homeElsewhere(dataDir);
-  return existsSync(home) ? home : join(dataDir, 'postgres');
+  return signpostedHome(dataDir) ?? join(dataDir, 'postgres');
 }
 
-const homeElsewhere = (dataDir: string, elsewhere = usualElsewhere): string =>
-  join(elsewhere, createHash('sha256').update(dataDir).digest('hex').slice(0, 12));
+function signpostedHome(dataDir: string): string | undefined {
+  try {
+    return readFileSync(signpost(dataDir), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whoever owns a cluster that lies elsewhere goes on running it, also where namespaces are allowed by now. */
+function settledAccount(dataDir: string): Account | undefined {
+  const home = signpostedHome(dataDir);
+  const owner = home === undefined ? undefined : statSync(home, { throwIfNoEntry: false });
+  return owner && { kind: 'user', uid: owner.uid, gid: owner.gid };
+}
 
 function ownedFolder(path: string, owner: { uid: number; gid: number }): string {
   if (!existsSync(path)) {

@@ -23,6 +23,8 @@ export interface Outcome {
   readonly spans?: readonly Series[];
   /** Anything that somebody who reads the figures must know: versions, sizes, settings of the peer. */
   readonly facts: Readonly<Record<string, string | number>>;
+  /** Kept with the samples, too long to print. */
+  readonly details?: unknown;
 }
 
 /** Milliseconds, in the order in which they were taken. */

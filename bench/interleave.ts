@@ -2,8 +2,11 @@ import { type Series } from './benchmark.js';
 
 export interface Side {
   readonly name: string;
-  /** Does the thing once and answers how long it took, in milliseconds; what has to be tidied up after it is not counted. */
-  readonly once: () => Promise<number>;
+  /**
+   * Does the thing once and answers how long it took, in milliseconds; what has to be tidied up after it is no part of that.
+   * `counted` is false in the warm-up rounds.
+   */
+  readonly once: (counted: boolean) => Promise<number>;
 }
 
 /**
@@ -17,7 +20,7 @@ export async function interleave(
   const taken = sides.map(({ name }) => ({ name, samples: [] as number[] }));
   for (let round = -warmUps; round < rounds; round++) {
     for (const [index, side] of sides.entries()) {
-      const milliseconds = await side.once();
+      const milliseconds = await side.once(round >= 0);
       if (round >= 0) taken[index]?.samples.push(milliseconds);
     }
     if (round >= 0) progress(round + 1);

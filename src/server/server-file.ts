@@ -1,4 +1,5 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** What the server says about itself once it is ready: DIR/run/server.json. The launcher and `status` read it. */
@@ -13,8 +14,7 @@ export interface ServerFile {
 export async function writeServerFile(dataDir: string, content: ServerFile): Promise<void> {
   const folder = join(dataDir, 'run');
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const draft = join(folder, `server.json.${content.pid}`);
-  await rm(draft, { force: true });
+  const draft = join(folder, `server.json.${randomBytes(6).toString('hex')}`);
   const handle = await open(draft, 'wx', 0o600);
   try {
     await handle.writeFile(`${JSON.stringify(content)}\n`);

@@ -54,6 +54,14 @@ function problemOf(error: GraphQLError): ProblemError {
   return error.path ? toProblemError(error) : documentProblem([error]);
 }
 
+/** For a subscription, whose refusals Mercurius sends as they are thrown: the same problem, and nothing of what nobody expected. */
+export function subscriptionError(log: Logger, error: unknown, traceId: string): GraphQLError {
+  const problem =
+    error instanceof GraphQLError ? problemOf(error) : (mercuriusProblem(error) ?? toProblemError(error));
+  reportFailure(log, problem, { traceId, field: 'subscription' });
+  return new GraphQLError(problem.detail, { extensions: { ...problem.toProblem(traceId) } });
+}
+
 /** Mercurius' `errorFormatter`: every error carries a problem, and what nobody expected is logged once and not told. */
 export const makeErrorFormatter =
   (log: Logger) =>

@@ -3,6 +3,7 @@ import { GraphQLModule } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import { type FastifyRequest } from 'fastify';
 import { setTimeout as delay } from 'node:timers/promises';
+import { specifiedRules, validate } from 'graphql';
 import { type Logger } from 'pino';
 import { type WebSocket } from 'ws';
 import { isProblem } from '../../kernel/errors/problem.js';
@@ -13,12 +14,13 @@ import { authenticate } from '../caller.js';
 import { GRAPHQL_PATH } from '../rest/gate.js';
 import { type GraphqlContext } from './arguments.js';
 import { addRelations } from './connection.js';
-import { makeErrorFormatter } from './error-format.js';
+import { documentProblem, makeErrorFormatter, subscriptionError } from './error-format.js';
 import { boundedFields, graphqlLimits, loneOperation, refuseJsonDocument } from './limits.js';
 
 /** Of Mercurius' connection what `onConnect` needs; it is called as its method. */
 interface Connection {
   readonly socket: WebSocket;
+  sendError: (error: unknown, id: unknown) => void;
   readonly context: { readonly request: FastifyRequest };
 }
 
@@ -53,6 +55,8 @@ function connectionHeaders(request: FastifyRequest, payload: unknown): { authori
   return given === undefined ? {} : { authorization: given };
 }
 
+const rules = [loneOperation, boundedFields];
+
 function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDriverConfig, 'driver'> {
   addRelations();
   return {
@@ -64,8 +68,15 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
     cache: 512,
     queryDepth: graphqlLimits.depth,
     graphql: { parseOptions: { maxTokens: graphqlLimits.tokens } },
-    validationRules: [loneOperation, boundedFields],
-    hooks: { preParsing: (_schema, source) => refuseJsonDocument(source) },
+    validationRules: rules,
+    hooks: {
+      preParsing: (_schema, source) => refuseJsonDocument(source),
+      // Mercurius itself subscribes to what was parsed and never validated.
+      preSubscriptionExecution: (schema, document) => {
+        const errors = validate(schema, document, [...specifiedRules, ...rules]);
+        if (errors.length > 0) throw documentProblem(errors);
+      },
+    },
     context: async (request: FastifyRequest): Promise<GraphqlContext> => ({
       caller: await authenticate(authenticator, request.headers, request.id),
     }),
@@ -79,6 +90,8 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
         data: { payload: unknown },
       ): Promise<GraphqlContext | false> {
         const { request } = this.context;
+        const send = this.sendError.bind(this);
+        this.sendError = (error, id) => send(subscriptionError(log, error, request.id), id);
         try {
           const headers = connectionHeaders(request, data.payload);
           return {

@@ -91,7 +91,7 @@ function typeOf(schema: z.core.$ZodType, hint: string, direction: Direction): Ty
     const { format } = metaOf(schema);
     return plain(format === 'uuid' ? ID : format === 'date-time' ? Instant : String);
   }
-  return plain(Json);
+  return { ...plain(Json), nullable: z.safeParse(schema, null).success };
 }
 
 function objectClass(

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { createHash, randomBytes } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
+import { link, open, readFile, rm } from 'node:fs/promises';
+import { isNativeError } from 'node:util/types';
 import { DataSource } from 'typeorm';
 import { Reader } from '../../kernel/database/reader.js';
 import { newId } from '../../kernel/schema/values.js';
@@ -64,7 +65,7 @@ export class TokenService {
   }
 }
 
-const codeOf = (error: unknown): unknown => (error instanceof Error ? Reflect.get(error, 'code') : null);
+const codeOf = (error: unknown): unknown => (isNativeError(error) ? Reflect.get(error, 'code') : null);
 
 async function readOrMake(file: string): Promise<string> {
   try {
@@ -72,19 +73,18 @@ async function readOrMake(file: string): Promise<string> {
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
   }
-  const token = randomBytes(32).toString('base64url');
+  // Linked into place when it is whole: of several replicas that start, each reads the first one's.
+  const draft = `${file}.${randomBytes(6).toString('hex')}`;
+  const handle = await open(draft, 'wx', 0o600);
   try {
-    const handle = await open(file, 'wx', 0o600);
-    try {
-      await handle.writeFile(`${token}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    return token;
+    await handle.writeFile(`${randomBytes(32).toString('base64url')}\n`);
+    await handle.sync();
+    await link(draft, file);
   } catch (error) {
-    // Another replica was faster.
-    if (codeOf(error) === 'EEXIST') return readFile(file, 'utf8');
-    throw error;
+    if (codeOf(error) !== 'EEXIST') throw error;
+  } finally {
+    await handle.close();
+    await rm(draft, { force: true });
   }
+  return readFile(file, 'utf8');
 }

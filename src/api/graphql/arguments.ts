@@ -18,8 +18,8 @@ export interface GraphqlContext {
   readonly drained?: () => Promise<void>;
 }
 
-const parsed = (schema: z.ZodType, root: string): PipeTransform => ({
-  transform: (value: unknown) => parseInput(schema, value, root, 'arguments'),
+const parsed = (schema: z.ZodType, root: string, absent?: unknown): PipeTransform => ({
+  transform: (value: unknown) => parseInput(schema, value ?? absent, root, 'arguments'),
 });
 
 /** `id: ID!`, or another name of an id. */
@@ -29,7 +29,12 @@ export const IdArg = (name = 'id'): ParameterDecorator => Args(name, { type: () 
 export const InputArg = (schema: z.ZodObject, { optional = false } = {}): ParameterDecorator => {
   // Made now: types that arise while the schema is built come too late for it.
   const type = inputType(schema);
-  return Args('input', { type: () => type, nullable: optional }, parsed(schema, ''));
+  // Left out, it is what a POST without a body is in REST.
+  return Args(
+    'input',
+    { type: () => type, nullable: optional },
+    parsed(schema, '', optional ? {} : undefined),
+  );
 };
 
 const toExpected: PipeTransform = {

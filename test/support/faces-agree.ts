@@ -1,6 +1,11 @@
-import { getNamedType, type GraphQLObjectType, isObjectType } from 'graphql';
+import { getNamedType, type GraphQLObjectType, type GraphQLSchema, isObjectType } from 'graphql';
 import { type ReadModel } from '../../src/kernel/database/read-model.js';
 import { type TestServer } from './test-server.js';
+
+/** A server in this process or in another. */
+export interface BothFaces extends Pick<TestServer, 'rest' | 'graphql'> {
+  readonly schema: GraphQLSchema;
+}
 
 type JsonObject = Record<string, unknown>;
 
@@ -33,11 +38,11 @@ function withoutAbsent(value: unknown, like: unknown): unknown {
  * list proves nothing.
  */
 export async function facesAgree(
-  server: TestServer,
+  server: BothFaces,
   model: ReadModel,
   names: { collection: string; connection: string; object: string },
 ): Promise<number> {
-  const type = server.fastify.graphql.schema.getType(model.typeName);
+  const type = server.schema.getType(model.typeName);
   if (!isObjectType(type)) throw new Error(`GraphQL has no type ${model.typeName}.`);
   // Fields that come only on request are asked for, so that they are compared too.
   const onRequest = [...model.fields.keys()].filter((field) => !model.defaults.includes(field));

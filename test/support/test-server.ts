@@ -1,6 +1,7 @@
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyInstance } from 'fastify';
 import { createHash, randomBytes } from 'node:crypto';
+import { type GraphQLSchema } from 'graphql';
 import { Registry } from 'prom-client';
 import { type Logger, pino } from 'pino';
 import { type DataSource } from 'typeorm';
@@ -21,13 +22,14 @@ export interface Reply {
   readonly body: unknown;
 }
 
-type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
+export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
 
 /** Both faces over a real PostgreSQL, without a port: requests are injected. */
 export interface TestServer {
   readonly source: DataSource;
   readonly token: string;
   readonly fastify: FastifyInstance;
+  readonly schema: GraphQLSchema;
   /** Every line that was logged, as objects. */
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   rest(method: Method, url: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
@@ -126,6 +128,7 @@ export async function startTestServer(
     source,
     token,
     fastify,
+    schema: fastify.graphql.schema,
     lines,
     rest,
     graphql: async (query, variables, headers) => {

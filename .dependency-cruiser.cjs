@@ -96,6 +96,7 @@ module.exports = {
       { path: '^src/(api/|modules/[^/]+/api/)' },
     ),
     rule('api-infra-knows-no-module', { path: '^src/api' }, { path: '^src/modules' }),
+    rule('server-is-put-together-once', { path: '^src/(?!server/|main)' }, { path: '^src/server/' }),
     rule('mains-are-leaves', { path: '^src/(?!main)' }, { path: '^src/main' }),
     ...upward,
   ],

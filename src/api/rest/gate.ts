@@ -56,6 +56,7 @@ export function installGate(
   fastify.decorateRequest('caller', null);
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('domus-trace-id', request.id);
+    reply.header('x-content-type-options', 'nosniff');
     if (options.simulated) reply.header('domus-simulated', 'true');
     forgetEmptyBody(request);
     const url = request.routeOptions.url;

@@ -283,6 +283,44 @@ describe('what is not there, or there already', () => {
   });
 });
 
+describe('a browser on another site', () => {
+  it('is given no leave to read or send anything', async () => {
+    const origin = 'https://elsewhere.example';
+    const preflight = await server.fastify.inject({
+      method: 'OPTIONS',
+      url: '/v1/pools',
+      headers: {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'authorization',
+      },
+    });
+    expect(preflight.statusCode).toBe(404);
+    const reply = await server.rest('GET', '/v1/pools', undefined, { origin });
+    for (const { headers } of [preflight, reply])
+      expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+    expect(reply.headers['x-content-type-options']).toBe('nosniff');
+  });
+});
+
+describe('a reason', () => {
+  it('is one line of bounded length', async () => {
+    for (const reason of ['x'.repeat(513), 'a\tb']) {
+      const reply = await server.rest('GET', '/v1/pools', undefined, { 'domus-reason': reason });
+      expectProblem(422, 'request.invalid', reply, null);
+      expect(pathsOf(reply)).toEqual(['Domus-Reason']);
+      expectProblem(
+        422,
+        'request.invalid',
+        null,
+        await server.graphql('{ __typename }', {}, { 'domus-reason': reason }),
+      );
+    }
+    const headers = { 'domus-reason': Buffer.from('Wärme im Saal').toString('latin1') };
+    expect((await server.rest('GET', '/v1/pools', undefined, headers)).status).toBe(200);
+  });
+});
+
 describe('a change', () => {
   it('names the revision that it saw', async () => {
     const url = `/v1/pools/${poolId}`;

@@ -29,9 +29,9 @@ describe('an installation of simulated hosts', () => {
   }, 60_000);
 
   it('enrols simulated hosts, which say what they are', async () => {
-    const { items } = await domus.get<{ items: { state: string; simulated: boolean }[] }>('/v1/hosts');
-    expect(items).toHaveLength(3);
-    expect(items.every(({ state, simulated }) => state === 'online' && simulated)).toBe(true);
+    const hosts = await (await domus.client()).list<{ state: string; simulated: boolean }>('/v1/hosts');
+    expect(hosts).toHaveLength(3);
+    expect(hosts.every(({ state, simulated }) => state === 'online' && simulated)).toBe(true);
   }, 60_000);
 
   it('is adopted by a second up in less than five seconds', async () => {
@@ -63,14 +63,41 @@ describe('an installation of simulated hosts', () => {
     await domus.up('--simulate');
     const after = await domus.status();
     expect(after.processes.every(({ state }) => state === 'running')).toBe(true);
-    const { items } = await domus.get<{ items: { state: string }[] }>('/v1/hosts');
-    expect(items.map(({ state }) => state)).toEqual(['online', 'online', 'online']);
+    const hosts = await (await domus.client()).list<{ state: string }>('/v1/hosts');
+    expect(hosts.map(({ state }) => state)).toEqual(['online', 'online', 'online']);
   }, 120_000);
 
   it('is one, however many start it at the same moment', async () => {
     await domus.run(['down']);
     await Promise.all([domus.up('--simulate'), domus.up('--simulate')]);
     expect((await domus.status()).processes.every(({ state }) => state === 'running')).toBe(true);
+  }, 120_000);
+
+  it('shows the demo on simulated hosts, and finds it again', async () => {
+    const demo = /^demo: domain ([0-9a-f-]{36}) prompt after (\S+) s$/m;
+    const [, id, seconds] = demo.exec((await domus.up('--simulate', '--demo')).out) ?? [];
+    expect(Number(seconds)).toBeGreaterThan(0);
+    expect(demo.exec((await domus.up('--simulate', '--demo')).out)?.slice(1)).toEqual([id, '0']);
+    const { domains } = await domus.status();
+    expect(domains).toEqual([expect.objectContaining({ id, name: 'demo', state: 'running' })]);
+  }, 120_000);
+
+  it('moves to another folder by backup and restore', async () => {
+    const file = join(domus.data, '..', 'a.backup');
+    expect((await domus.run(['backup', file])).code).toBe(0);
+    const other = new DomusCommand();
+    try {
+      expect((await other.run(['restore', file])).code).toBe(0);
+      expect((await other.run(['restore', file])).err).toContain('not empty; --force');
+      await other.up('--simulate');
+      const client = await other.client();
+      const domains = await client.list<{ id: string; name: string }>('/v1/domains');
+      expect(domains.map(({ id, name }) => [id, name])).toEqual(
+        (await domus.status()).domains.map(({ id, name }) => [id, name]),
+      );
+    } finally {
+      await other.remove();
+    }
   }, 120_000);
 
   it('never becomes one of real hosts', async () => {

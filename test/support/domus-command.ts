@@ -1,9 +1,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ApiClient } from '../../src/launcher/api-client.js';
 import { projectRoot } from '../../src/launcher/project-root.js';
+import { testBootKit } from './boot-kit.js';
+import { qemusOf } from './qemu-host.js';
 import { scratchFolder } from './scratch-folder.js';
+import { testCache } from './unpacked.js';
 
 export interface DomusStatus {
   readonly url: string | null;
@@ -82,17 +86,26 @@ export class DomusCommand {
     return readFileSync(join(this.data, 'admin.token'), 'utf8').trim();
   }
 
-  async get<T>(path: string): Promise<T> {
+  /** A client of the server that runs now, as its administrator. */
+  async client(): Promise<ApiClient> {
     const { url } = await this.status();
-    const response = await fetch(`${url ?? ''}${path}`, {
-      headers: { authorization: `Bearer ${this.token}` },
-    });
-    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-    return (await response.json()) as T;
+    if (url === null) throw new Error('The server does not run.');
+    return new ApiClient(url, this.token);
   }
 
+  /** Lends the guest that the suite keeps between runs, so that the demo downloads nothing. */
+  async lendBootKit(): Promise<void> {
+    await testBootKit();
+    mkdirSync(join(this.data, 'cache'), { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(testCache).filter((entry) => /^boot-kit-.*\.json$/.test(entry))) {
+      copyFileSync(join(testCache, name), join(this.data, 'cache', name));
+    }
+  }
+
+  /** Ends everything, guests included, by force where it must be. */
   async remove(): Promise<void> {
-    await this.run(['down']);
+    if ((await this.run(['down', '--guests'])).code !== 0) await this.run(['down']);
+    for (const pid of qemusOf(this.scratch.path)) process.kill(pid, 'SIGKILL');
     this.scratch.remove();
   }
 }

@@ -120,7 +120,7 @@ function aDomain(): RunnableDomain {
 }
 
 /** The living processes that have a word beginning with this path among their arguments. */
-function qemusOf(path: string): number[] {
+export function qemusOf(path: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {

@@ -93,6 +93,10 @@ export class DomusCommand {
     return new ApiClient(url, this.token);
   }
 
+  async get<T>(path: string): Promise<T> {
+    return (await this.client()).get<T>(path);
+  }
+
   /** Lends the guest that the suite keeps between runs, so that the demo downloads nothing. */
   async lendBootKit(): Promise<void> {
     await testBootKit();

@@ -1,4 +1,5 @@
 import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
+import { Duplex } from 'node:stream';
 import { DataSource } from 'typeorm';
 import { type Logger } from 'pino';
 import { type WebSocket } from 'ws';
@@ -40,14 +41,33 @@ export class LiveSessions implements BeforeApplicationShutdown {
     return session ?? null;
   }
 
-  /** Serves a connection until it ends. The client is not read before the line is there. */
-  serve(client: WebSocket, session: ConnectedSession): void {
-    client.pause();
+  /** The line of the session's guest; or, if there is none, what to tell the client. Never rejects. */
+  async open(session: ConnectedSession): Promise<Duplex | Farewell> {
+    const { hostId, domainId, consoleId, mode, current } = session;
+    if (!current) return farewell.guestEnded;
+    try {
+      const line = await this.links.openConsole(hostId, domainId, consoleId, mode);
+      // Until the relay listens.
+      line.on('error', () => undefined);
+      return line;
+    } catch (error) {
+      return this.farewellFor(session, error);
+    }
+  }
+
+  /** Serves a connection until it ends. */
+  serve(client: WebSocket, session: ConnectedSession, line: Duplex | Farewell): void {
     client.on('error', (error) =>
       this.log.debug({ err: error, sessionId: session.id }, 'a console client erred'),
     );
-    const served = this.run(client, session).finally(() => this.live.delete(client));
+    const served = this.run(client, session, line).finally(() => this.live.delete(client));
     this.live.set(client, served);
+  }
+
+  /** For a client that went before it could be served. */
+  async abandon(session: ConnectedSession, line: Duplex | Farewell): Promise<void> {
+    if (line instanceof Duplex) line.destroy();
+    await this.writeEnd(session, farewell.byClient);
   }
 
   /** The HTTP server only ends when its upgraded connections have. */
@@ -60,43 +80,34 @@ export class LiveSessions implements BeforeApplicationShutdown {
     clearTimeout(timer);
   }
 
-  private async run(client: WebSocket, session: ConnectedSession): Promise<void> {
+  private async run(client: WebSocket, session: ConnectedSession, line: Duplex | Farewell): Promise<void> {
     const { id: sessionId, consoleId, domainId, hostId, mode, actor } = session;
     const log = this.log.child({ sessionId, consoleId, domainId, hostId });
     log.info({ mode, actor }, 'console session began');
     keepAlive(client, KEEP_ALIVE);
-    const { last, ...counts } = await this.converse(client, session).catch((error: unknown) => {
-      log.error({ err: error }, 'console session failed');
-      return { last: farewell.serverFault, toClient: 0, toGuest: 0 };
-    });
+    const { last, ...counts } =
+      line instanceof Duplex
+        ? await this.converse(client, session, line)
+        : { last: line, toClient: 0, toGuest: 0 };
     leave(client, last);
     log.info({ code: last.code, ...counts }, 'console session ended');
-    await endSession(this.source.manager, sessionId, last.code).catch((error: unknown) =>
-      log.warn({ err: error }, 'the end of a console session could not be written'),
-    );
+    await this.writeEnd(session, last);
   }
 
   private async converse(
     client: WebSocket,
     session: ConnectedSession,
+    line: Duplex,
   ): Promise<{ last: Farewell; toClient: number; toGuest: number }> {
-    const none = { toClient: 0, toGuest: 0 };
-    if (this.stopping) return { last: farewell.serverStops, ...none };
-    if (!session.current) return { last: farewell.guestEnded, ...none };
-    const { hostId, domainId, consoleId, mode } = session;
-    let line;
-    try {
-      line = await this.links.openConsole(hostId, domainId, consoleId, mode);
-    } catch (error) {
-      return { last: farewellFor(error), ...none };
-    }
-    const { end, ...counts } = await relay(client, line, mode);
-    if (end.by === 'client') return { last: this.stopping ? farewell.serverStops : end.farewell, ...counts };
-    return { last: await this.whyLineEnded(session), ...counts };
+    if (this.stopping) leave(client, farewell.serverStops);
+    const { end, ...counts } = await relay(client, line, session.mode);
+    if (end.by === 'line') return { last: await this.whyLineEnded(session), ...counts };
+    return { last: this.stopping ? farewell.serverStops : end.farewell, ...counts };
   }
 
   /** A line that ended says nothing of why. The host knows. */
-  private async whyLineEnded({ hostId, domainId, generation }: ConnectedSession): Promise<Farewell> {
+  private async whyLineEnded(session: ConnectedSession): Promise<Farewell> {
+    const { hostId, domainId, generation } = session;
     try {
       const domain = await this.links.call(
         hostId,
@@ -107,15 +118,22 @@ export class LiveSessions implements BeforeApplicationShutdown {
       const lives = domain.state === 'running' || domain.state === 'paused';
       return lives && domain.generation === generation ? farewell.lineLost : farewell.guestEnded;
     } catch (error) {
-      return farewellFor(error);
+      return this.farewellFor(session, error);
     }
   }
-}
 
-function farewellFor(error: unknown): Farewell {
-  if (isProblem(error, hostDomainNotFound, domainBadState)) return farewell.guestEnded;
-  if (isProblem(error)) return farewell.hostAway;
-  throw error;
+  private farewellFor({ id: sessionId }: ConnectedSession, error: unknown): Farewell {
+    if (isProblem(error, hostDomainNotFound, domainBadState)) return farewell.guestEnded;
+    if (isProblem(error)) return farewell.hostAway;
+    this.log.error({ err: error, sessionId }, 'console session failed');
+    return farewell.serverFault;
+  }
+
+  private async writeEnd({ id }: ConnectedSession, last: Farewell): Promise<void> {
+    await endSession(this.source.manager, id, last.code).catch((error: unknown) =>
+      this.log.warn({ err: error, sessionId: id }, 'the end of a console session could not be written'),
+    );
+  }
 }
 
 function leave(client: WebSocket, { code, reason }: Farewell): void {

@@ -184,6 +184,15 @@ describe('the relay between a client and a console', () => {
     expect(line.destroyed).toBe(true);
   });
 
+  it('ends at once when the line went before the client was there', async () => {
+    line.on('error', () => undefined);
+    const closed = new Promise((resolve) => line.on('close', resolve));
+    line.destroy(new Error('connection reset'));
+    await closed;
+    expect(await relay(served, line, 'drive')).toMatchObject({ end: { by: 'line' } });
+    expect(served.readyState).toBe(WebSocket.OPEN);
+  });
+
   it('refuses text frames, which stay free for a later meaning', async () => {
     const done = relay(served, line, 'drive');
     const closed = once(client, 'close');

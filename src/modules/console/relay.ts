@@ -77,7 +77,9 @@ export function relay(client: WebSocket, line: Duplex, mode: ConsoleMode): Promi
     line.on('end', onLineEnd);
     line.on('close', onLineEnd);
     line.on('error', onLineError);
+    // Either may have gone before anybody listened.
     if (client.readyState !== client.OPEN) onClientClose();
+    else if (line.destroyed) onLineEnd();
     else client.resume();
   });
 }

@@ -46,7 +46,16 @@ export class ConsoleUpgrade implements OnModuleInit {
     const traceId = traceIdOf(request);
     try {
       const session = await this.authorise(request);
-      this.sockets.handleUpgrade(request, socket, head, (client) => this.sessions.serve(client, session));
+      // Before the handshake: whoever is connected gets every byte from then on.
+      const line = await this.sessions.open(session);
+      let served = false;
+      const abandoned = (): void => void (served || this.sessions.abandon(session, line));
+      if (socket.destroyed) return abandoned();
+      socket.once('close', abandoned);
+      this.sockets.handleUpgrade(request, socket, head, (client) => {
+        served = true;
+        this.sessions.serve(client, session, line);
+      });
     } catch (error) {
       const problem = toProblemError(error);
       reportFailure(this.log, problem, { traceId, method: 'GET', path: '/v1/consoles/:id/sessions/:id' });

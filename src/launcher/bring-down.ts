@@ -1,6 +1,6 @@
-import { ApiClient, type Operation } from './api-client.js';
+import { type ApiClient } from './api-client.js';
 import type { DataFolder } from './data-folder.js';
-import { agentPart, openClient, serverPart } from './installation.js';
+import { agentPart, serverPart } from './installation.js';
 import { clusterFolderOf } from './postgres/embedded.js';
 import { stopPostgres } from './postgres/supervisor.js';
 import { type BackgroundPart, findBackground, forgetBackground } from './process/background.js';
@@ -23,24 +23,36 @@ async function end(part: BackgroundPart): Promise<boolean> {
   return running !== undefined;
 }
 
+interface Guest {
+  readonly id: string;
+  readonly state: string;
+}
+
+const lives = ({ state }: Guest): boolean => ['running', 'paused', 'unknown'].includes(state);
+
 /** Asks every guest to shut down and ends by force what has not after 30 s. Says how many there were. */
-export async function shutDownGuests(folder: DataFolder): Promise<number> {
-  const client = openClient(folder);
-  const domains = await client.list<{ id: string; state: string }>('/v1/domains');
-  const alive = domains.filter(({ state }) => ['running', 'paused', 'crashed', 'unknown'].includes(state));
-  await Promise.all(alive.map(({ id, state }) => shutDown(client, id, state)));
+export async function shutDownGuests(client: ApiClient): Promise<number> {
+  const alive = (await client.list<Guest>('/v1/domains')).filter(lives);
+  await Promise.all(alive.map((guest) => shutDown(client, guest)));
   return alive.length;
 }
 
-async function shutDown(client: ApiClient, id: string, state: string): Promise<void> {
-  const force = () => client.complete(`/v1/domains/${id}/force-off`, {}, 30_000);
-  if (state !== 'running') return void (await force());
-  try {
-    const body = { deadlineSeconds: guestDeadlineSeconds, force: true };
-    const started = await client.post<Operation>(`/v1/domains/${id}/shutdown`, body);
-    await client.settled(started, (guestDeadlineSeconds + 15) * 1_000);
-  } catch {
-    // Busy with something else, or the operation failed: the caller asked for the end of every guest.
-    await force();
+/** Somebody else may be at work on the domain, even shutting it down: each call takes its turn, and what counts is the end. */
+async function shutDown(client: ApiClient, guest: Guest): Promise<void> {
+  const verbs = [
+    { path: 'shutdown', body: { deadlineSeconds: guestDeadlineSeconds, force: true } },
+    { path: 'force-off', body: {} },
+  ];
+  let refusal: unknown;
+  for (const { path, body } of guest.state === 'running' ? verbs : verbs.slice(1)) {
+    try {
+      const within = (guestDeadlineSeconds + 15) * 1_000;
+      await client.complete(`/v1/domains/${guest.id}/${path}?onBusy=wait`, body, within);
+      return;
+    } catch (error) {
+      if (!lives(await client.get<Guest>(`/v1/domains/${guest.id}`))) return;
+      refusal = error;
+    }
   }
+  throw refusal;
 }

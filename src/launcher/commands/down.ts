@@ -3,6 +3,7 @@ import { bringDown, shutDownGuests } from '../bring-down.js';
 import type { Command, CommandContext } from '../command.js';
 import { dataFolder } from '../data-folder.js';
 import { withDataLock } from '../data-lock.js';
+import { openClient } from '../installation.js';
 import { exitCode } from '../launcher-error.js';
 
 /** What does not run is no failure: afterwards nothing runs, and that was asked for. */
@@ -16,7 +17,7 @@ export async function down(
     return exitCode.done;
   }
   return withDataLock(folder, terminal.note, async () => {
-    if (command.guests) terminal.note(`guests shut down: ${await shutDownGuests(folder)}`);
+    if (command.guests) terminal.note(`guests shut down: ${await shutDownGuests(openClient(folder))}`);
     if (!(await bringDown(folder))) terminal.note(`nothing ran on ${folder.path}.`);
     return exitCode.done;
   });

@@ -28,6 +28,8 @@ const programs = ['postgres', 'redis-server', 'redis-check-rdb'];
 
 /** Ends the services of a run, its own or one that was killed before it could, and removes its folder. */
 async function endServices(run) {
+  // Another run may be tidying up after the same dead one.
+  if (!existsSync(run)) return;
   for (const service of readdirSync(run)) {
     for (const file of pidFiles) await endByPidFile(join(run, service, file));
   }

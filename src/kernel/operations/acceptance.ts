@@ -60,8 +60,10 @@ export async function acceptOperation(
 ): Promise<Accepted> {
   const id = newId();
   try {
-    await definition.check(input, caller);
-    return await inTransaction(dataSource, (tx) => acceptIn(tx, id, definition, input, caller, onBusy));
+    const found = await definition.check(input, caller);
+    return await inTransaction(dataSource, (tx) =>
+      acceptIn(tx, id, definition, input, caller, onBusy, found),
+    );
   } catch (error) {
     if (!isDatabaseUnavailable(error)) throw error;
     throw databaseUnavailable('The database does not answer; nothing was promised.', { cause: error });
@@ -75,13 +77,14 @@ async function acceptIn(
   input: unknown,
   caller: Caller,
   onBusy: OnBusy,
+  found: unknown,
 ): Promise<Accepted> {
   const client = await clientOf(tx);
   const target = definition.target(input);
   const blockers = await takeLocks(client, id, definition.locks(input), onBusy);
   const waits = blockers.length > 0;
   if (waits && onBusy === 'refuse') throw busy(blockers);
-  const judged = waits ? undefined : await judge(tx, id, definition, input, caller);
+  const judged = waits ? undefined : await judge(tx, id, definition, input, caller, found);
   const ended = judged !== undefined && !definition.runs;
   if (ended) await definition.settle(tx, judged.plan, { operationId: id, outcome: 'succeeded' });
   const state: OperationState = waits ? 'waiting' : ended ? 'succeeded' : 'queued';
@@ -128,8 +131,9 @@ export async function judge(
   definition: RegisteredOperation,
   input: unknown,
   caller: Caller,
+  found: unknown,
 ): Promise<{ plan: unknown; poolId: string | null }> {
-  const { poolId, moreLocks = [], plan } = await definition.accept(tx, input, { operationId, caller });
+  const { poolId, moreLocks = [], plan } = await definition.accept(tx, input, { operationId, caller }, found);
   const blockers = await takeLocks(await clientOf(tx), operationId, moreLocks, 'refuse');
   if (blockers.length > 0) throw busy(blockers);
   return { plan: plan ?? null, poolId };

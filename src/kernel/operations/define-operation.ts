@@ -70,6 +70,7 @@ export interface OperationDefinition<
   I = unknown,
   P = unknown,
   Step extends string = string,
+  Found = unknown,
 > {
   /** `<noun>.<verb>`; never reused for something else. */
   readonly name: string;
@@ -89,15 +90,15 @@ export interface OperationDefinition<
   readonly locks: (input: I) => readonly LockRequest[];
   /**
    * Asks hosts what the accepting transaction cannot know (is the file there?). Changes nothing, and holds no transaction
-   * while it waits for a host.
+   * while it waits for a host. What it found goes to `accept`, which follows at once.
    */
-  readonly check?: (services: Services, input: I, caller: Caller) => Promise<void>;
+  readonly check?: (services: Services, input: I, caller: Caller) => Promise<Found>;
   /**
    * In one transaction with the operation's row, under its locks: refuses by the state table, takes claims and holds,
    * inserts rows, decides. It waits for nothing but rows. An operation that had to wait for its locks is judged when it
    * gets them, since what it waited for may have changed everything; a refusal then ends it as `failed`.
    */
-  readonly accept: (tx: EntityManager, input: I, by: Acceptor) => Promise<Acceptance<P>>;
+  readonly accept: (tx: EntityManager, input: I, by: Acceptor, found: Found) => Promise<Acceptance<P>>;
   /** Absent: everything happened in the accepting transaction, and the operation has succeeded when it is accepted. */
   readonly run?: (context: OperationContext<Step>, plan: P, services: Services) => Promise<unknown>;
   /**
@@ -108,8 +109,8 @@ export interface OperationDefinition<
 }
 
 /** Gives the value its types; the engine keeps definitions by name. */
-export function defineOperation<Services, I, P, Step extends string>(
-  definition: OperationDefinition<Services, I, P, Step>,
-): OperationDefinition<Services, I, P, Step> {
+export function defineOperation<Services, I, P, Step extends string, Found = void>(
+  definition: OperationDefinition<Services, I, P, Step, Found>,
+): OperationDefinition<Services, I, P, Step, Found> {
   return definition;
 }

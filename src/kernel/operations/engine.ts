@@ -72,8 +72,8 @@ export class OperationEngine {
   }
 
   /** Before `start`. The definition must be known wherever operations of its kind are accepted or run. */
-  register<Services, I, P, Step extends string>(
-    definition: OperationDefinition<Services, I, P, Step>,
+  register<Services, I, P, Step extends string, Found>(
+    definition: OperationDefinition<Services, I, P, Step, Found>,
     services: Services,
   ): void {
     this.registry.register(definition, services);
@@ -101,8 +101,8 @@ export class OperationEngine {
    * definition's own refusals, `object.busy` with its blockers, `database.unavailable` (nothing was promised; if the
    * commit itself was cut off, the operation may still appear).
    */
-  async accept<Services, I, P, Step extends string>(
-    definition: OperationDefinition<Services, I, P, Step>,
+  async accept<Services, I, P, Step extends string, Found>(
+    definition: OperationDefinition<Services, I, P, Step, Found>,
     input: I,
     caller: Caller,
     { onBusy = 'refuse' }: AcceptOptions = {},

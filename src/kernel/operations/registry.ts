@@ -20,8 +20,8 @@ export interface RegisteredOperation {
   parse(stored: unknown): unknown;
   target(input: unknown): ObjectRef;
   locks(input: unknown): readonly LockRequest[];
-  check(input: unknown, caller: Caller): Promise<void>;
-  accept(tx: EntityManager, input: unknown, by: Acceptor): Promise<Acceptance<unknown>>;
+  check(input: unknown, caller: Caller): Promise<unknown>;
+  accept(tx: EntityManager, input: unknown, by: Acceptor, found: unknown): Promise<Acceptance<unknown>>;
   run(context: OperationContext<string>, plan: unknown): Promise<unknown>;
   settle(tx: EntityManager, plan: unknown, ending: Ending): Promise<void>;
 }
@@ -30,8 +30,8 @@ export interface RegisteredOperation {
 export class OperationRegistry {
   private readonly byName = new Map<string, RegisteredOperation>();
 
-  register<Services, I, P, Step extends string>(
-    definition: OperationDefinition<Services, I, P, Step>,
+  register<Services, I, P, Step extends string, Found>(
+    definition: OperationDefinition<Services, I, P, Step, Found>,
     services: Services,
   ): void {
     if (this.byName.has(definition.name))
@@ -48,7 +48,7 @@ export class OperationRegistry {
       target: (input) => definition.target(input as I),
       locks: (input) => definition.locks(input as I),
       check: async (input, caller) => definition.check?.(services, input as I, caller),
-      accept: (tx, input, by) => definition.accept(tx, input as I, by),
+      accept: (tx, input, by, found) => definition.accept(tx, input as I, by, found as Found),
       run: async (context, plan) => definition.run?.(context, plan as P, services),
       settle: async (tx, plan, ending) => definition.settle?.(tx, plan as P, ending),
     });

@@ -165,10 +165,10 @@ export class Runner {
     caller: Caller,
   ): Promise<unknown> {
     const input = definition.parse(claimed.input.asked);
-    await definition.check(input, caller);
+    const found = await definition.check(input, caller);
     return inTransaction(this.parts.dataSource, async (tx) => {
       await journal.fence(tx);
-      const { plan, poolId } = await judge(tx, claimed.id, definition, input, caller);
+      const { plan, poolId } = await judge(tx, claimed.id, definition, input, caller, found);
       await rowsFrom(await clientOf(tx), storePlan, [
         claimed.id,
         claimed.attempt,

@@ -53,10 +53,13 @@ export async function lockDomain(tx: EntityManager, id: string): Promise<DomainR
 
 /** For reads before a transaction; `domain.not_found`. */
 export async function requireDomain(tx: EntityManager, id: string): Promise<DomainRow> {
-  const row = await firstRowOf<DomainRow>(tx, `select ${COLUMNS} from domain where id = $1`, [id]);
+  const row = await findDomain(tx, id);
   if (!row) throw domainNotFound(`There is no domain ${id}.`);
   return row;
 }
+
+export const findDomain = (tx: EntityManager, id: string): Promise<DomainRow | undefined> =>
+  firstRowOf<DomainRow>(tx, `select ${COLUMNS} from domain where id = $1`, [id]);
 
 export const findAndLockDomain = (tx: EntityManager, id: string): Promise<DomainRow | undefined> =>
   firstRowOf<DomainRow>(tx, `select ${COLUMNS} from domain where id = $1 for update`, [id]);

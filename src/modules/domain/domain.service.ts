@@ -45,8 +45,8 @@ export class DomainService {
   }
 
   /** Begins any verb on a domain that is there. */
-  begin<I extends { domainId: string }, P, Step extends string>(
-    verb: OperationDefinition<DomainServices, I, P, Step>,
+  begin<I extends { domainId: string }, P, Step extends string, Found>(
+    verb: OperationDefinition<DomainServices, I, P, Step, Found>,
     input: I,
     caller: Caller,
     options: AcceptOptions = {},

@@ -1,7 +1,14 @@
 import { type EntityManager } from 'typeorm';
-import { hostUnreachable } from '../../kernel/errors/problems.js';
+import { inspectDomain } from '../../agent-contract/index.js';
+import { type HostLink } from '../../host-link/host-link.js';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
+import { hostsReaching } from '../storage/index.js';
 import { hostMemoryInsufficient } from './domain.errors.js';
+import { disksOf, findDomain } from './domain.rows.js';
+import { repositoriesOf } from './domain-spec.js';
+import { mayBegin } from './domain.states.js';
 
 export interface Room {
   readonly hostId: string;
@@ -22,6 +29,43 @@ const ROOM = `
          (h.memory_bytes - h.reserved_memory_bytes
            - coalesce((select sum(c.memory_bytes) from claim c where c.host_id = h.id), 0))::float8 as "freeBytes"
     from host h where h.state = 'online'`;
+
+/** Long enough for a busy agent, short enough for a caller who waits. */
+const ANSWER_MS = 2_000;
+
+/** Whether the agent of the host answers now. */
+export async function answers(links: HostLink, hostId: string, domainId: string): Promise<boolean> {
+  try {
+    await links.call(hostId, inspectDomain, { domainId }, { deadlineMs: ANSWER_MS });
+    return true;
+  } catch (error) {
+    if (!isProblem(error, hostUnreachable, callTimedOut)) throw error;
+    return false;
+  }
+}
+
+/**
+ * Before a start is promised: asks the hosts that would take it, the least loaded first, until one answers, and says which
+ * did not. `host.unreachable` when none does. What does not depend on hosts is for `accept` to refuse.
+ */
+export async function hostsAway(
+  entities: EntityManager,
+  links: HostLink,
+  domainId: string,
+): Promise<readonly string[]> {
+  const domain = await findDomain(entities, domainId);
+  if (!domain || !mayBegin('start', domain.state)) return [];
+  const disks = await disksOf(entities, domainId);
+  const reaching = await hostsReaching(entities, domain.poolId, repositoriesOf(domain.boot, disks));
+  const rooms = await rowsOf<Room>(entities, `${ROOM} and h.id = any($1)`, [reaching]);
+  const away: string[] = [];
+  for (const { hostId } of rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad)) {
+    if (await answers(links, hostId, domainId)) return away;
+    away.push(hostId);
+  }
+  if (away.length > 0) throw hostUnreachable('No host that could run the domain answers.');
+  return [];
+}
 
 /**
  * Chooses the least loaded of these hosts that fits and takes the domain's claim there, in the accepting transaction. The

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { objectBusy } from '../../../kernel/errors/problems.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
 import { forceOffGuest } from './halt-guest.js';
-import { acceptOnLiving } from './living-domain.js';
+import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainPlan, type DomainServices, settle } from './services.js';
 
 /** Ends the guest at once, like pulling the plug. What it had not written is lost. */
@@ -14,11 +14,12 @@ export const forceOffDomain = defineOperation({
   name: 'domain.force_off',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, revisionStale, objectBusy],
+  errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
   steps: ['force-off-guest'],
   deadlineMs: 60_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
+  check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
   accept: (tx, { domainId, expected }) => acceptOnLiving(tx, domainId, 'force_off', expected, {}),
   run: async (context, plan: DomainPlan, services: DomainServices) => {
     await context.step('force-off-guest', {

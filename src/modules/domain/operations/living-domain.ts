@@ -1,12 +1,29 @@
 import { type EntityManager } from 'typeorm';
 import { domainBadState } from '../../../agent-contract/index.js';
+import { type HostLink } from '../../../host-link/host-link.js';
 import { firstRowOf } from '../../../kernel/database/sql.js';
 import { type Acceptance } from '../../../kernel/operations/define-operation.js';
+import { hostUnreachable } from '../../../kernel/errors/problems.js';
 import { shared } from '../../../kernel/operations/locks.js';
 import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { lockDomainFor } from '../domain.rows.js';
-import { type DomainVerb } from '../domain.states.js';
+import { type DomainVerb, livingStates } from '../domain.states.js';
+import { answers } from '../placement.js';
 import { type DomainPlan } from './services.js';
+
+/**
+ * Before a verb on a guest is promised: its host is there to be asked. The state stream takes ten seconds to miss a host,
+ * and nobody should wait that long to hear that nothing will happen. A domain that has no guest is for `accept` to refuse.
+ */
+export async function askItsHost(entities: EntityManager, links: HostLink, domainId: string): Promise<void> {
+  const row = await firstRowOf<{ hostId: string }>(
+    entities,
+    `select host_id as "hostId" from domain where id = $1 and host_id is not null and state = any($2)`,
+    [domainId, livingStates],
+  );
+  if (row && !(await answers(links, row.hostId, domainId)))
+    throw hostUnreachable('The host of the domain does not answer; the guest goes on.');
+}
 
 /** Accepts a verb on a guest that lives: it stays on its host and in its generation. */
 export async function acceptOnLiving<Extra extends object>(

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { pauseDomain as pause } from '../../../agent-contract/index.js';
-import { objectBusy } from '../../../kernel/errors/problems.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
-import { acceptOnLiving } from './living-domain.js';
+import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
 
 /** Stops the guest's CPUs; its memory and its claim stay. */
@@ -14,11 +14,12 @@ export const pauseDomain = defineOperation({
   name: 'domain.pause',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, revisionStale, objectBusy],
+  errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
   steps: ['pause-guest'],
   deadlineMs: 60_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
+  check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
   accept: (tx, { domainId, expected }) => acceptOnLiving(tx, domainId, 'pause', expected, {}),
   run: async (context, plan: DomainPlan, services: DomainServices) => {
     await context.step('pause-guest', {

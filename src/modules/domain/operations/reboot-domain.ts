@@ -1,4 +1,4 @@
-import { objectBusy } from '../../../kernel/errors/problems.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
@@ -9,7 +9,7 @@ import { disksOf, lockDomain } from '../domain.rows.js';
 import { shutdownDomainInput } from '../domain.schema.js';
 import { specFor } from '../domain-spec.js';
 import { type HaltPlan, haltGuest } from './halt-guest.js';
-import { acceptOnLiving } from './living-domain.js';
+import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainServices, settle } from './services.js';
 import { startGuest } from './start-guest.js';
 
@@ -18,11 +18,12 @@ export const rebootDomain = defineOperation({
   name: 'domain.reboot',
   input: shutdownDomainInput.extend({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, domainDidNotHalt, revisionStale, objectBusy],
+  errors: [domainNotFound, domainBadState, domainDidNotHalt, hostUnreachable, revisionStale, objectBusy],
   steps: ['ask-guest', 'await-halt', 'force-off-guest', 'take-generation', 'start-guest'],
   deadlineMs: 3_820_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
+  check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
   accept: (tx, { domainId, expected, deadlineSeconds, force }) =>
     acceptOnLiving(tx, domainId, 'reboot', expected, { deadlineSeconds, force }),
   run: async (context, plan: HaltPlan, services: DomainServices) => {

@@ -10,7 +10,7 @@ import { hostsReaching, takeHolds } from '../../storage/index.js';
 import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domain.errors.js';
 import { disksOf, lockDomainFor } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
-import { claimHost } from '../placement.js';
+import { claimHost, hostsAway } from '../placement.js';
 import { type DomainPlan, type DomainServices, settle } from './services.js';
 import { startGuest } from './start-guest.js';
 
@@ -35,11 +35,16 @@ export const startDomain = defineOperation({
   deadlineMs: 120_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
-  accept: async (tx, { domainId, expected }) => {
+  check: ({ links, entities }: DomainServices, { domainId }) => hostsAway(entities, links, domainId),
+  accept: async (tx, { domainId, expected }, _by, away) => {
     const domain = await lockDomainFor(tx, domainId, 'start', expected);
     const disks = await disksOf(tx, domainId);
     const reaching = await hostsReaching(tx, domain.poolId, repositoriesOf(domain.boot, disks));
-    const room = await claimHost(tx, domain, reaching);
+    const room = await claimHost(
+      tx,
+      domain,
+      reaching.filter((hostId) => !away.includes(hostId)),
+    );
     const volumes = disks.map(({ volumeId, ...disk }) => ({ ...disk, id: volumeId }));
     await takeHolds(tx, room.hostId, domainId, volumes);
     const generation = domain.generation + 1;

@@ -142,7 +142,6 @@ describe('request.invalid', () => {
       'a command line with a newline',
       { boot: { kernel: { repositoryId: newId(), path: 'k' }, commandLine: 'a\nb' } },
     ],
-    ['a pool that there is not', { poolId: newId() }],
   ])('422 for %s', async (_, over) => {
     // GraphQL refuses some of it by its own types, in its own words.
     expect(await refusals(creating(domainInput(over)), false)).toEqual(both(422, 'request.invalid'));
@@ -232,6 +231,14 @@ describe('what the inventory forbids', () => {
       graphql: [`query ($id: ID!) { ${field}(id: $id) { id } }`, { id }],
     };
     expect(await refusals(ask)).toEqual(both(404, `${noun}.not_found`));
+  });
+
+  it('404 for an object that an input names and that there is not', async () => {
+    expect(await refusals(creating(domainInput({ poolId: newId() })))).toEqual(both(404, 'pool.not_found'));
+    const boot = { kernel: { repositoryId: newId(), path: 'vmlinuz' } };
+    expect(await refusals(creating(domainInput({ boot })))).toEqual(
+      both(404, 'storage_repository.not_found'),
+    );
   });
 
   it('404 domain.not_found for every verb', async () => {

@@ -63,7 +63,7 @@ describe('a network', () => {
     };
     expect(await ask({ id })).toEqual([409, 'network.exists']);
     expect(await ask({ name: 'taken' })).toEqual([409, 'network.name_taken']);
-    expect(await ask({ poolId: newId() })).toEqual([422, 'request.invalid']);
+    expect(await ask({ poolId: newId() })).toEqual([404, 'pool.not_found']);
     expect(await ask({ kind: 'bridge' })).toEqual([422, 'request.invalid']);
     const other = await make('other');
     const renamed = await server.rest(

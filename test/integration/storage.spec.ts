@@ -250,7 +250,7 @@ describe('a volume', () => {
       return [status, body['code']];
     };
     expect(await ask({ id })).toEqual([409, 'volume.exists']);
-    expect(await ask({ repositoryId: newId() })).toEqual([422, 'request.invalid']);
+    expect(await ask({ repositoryId: newId() })).toEqual([404, 'storage_repository.not_found']);
     expect(await ask({ sizeBytes: 0 })).toEqual([422, 'request.invalid']);
     expect(await ask({ format: 'vmdk' })).toEqual([422, 'request.invalid']);
     expect(await ask({ path: '/etc' })).toEqual([422, 'request.invalid']);

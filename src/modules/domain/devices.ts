@@ -5,7 +5,8 @@ import { type FieldError } from '../../kernel/errors/problem.js';
 import { requestInvalid } from '../../kernel/errors/problems.js';
 import { newId } from '../../kernel/schema/values.js';
 import { volumeInUse } from '../../agent-contract/index.js';
-import { ensureDefaultNetwork } from '../network/index.js';
+import { ensureDefaultNetwork, networkNotFound } from '../network/index.js';
+import { volumeNotFound } from '../storage/index.js';
 import { nicMacTaken } from './domain.errors.js';
 import { type CreateDomainInput } from './domain.schema.js';
 
@@ -40,7 +41,12 @@ export async function writeDisks(
       [disk.volumeId, owner.poolId],
     );
     if (volume?.state !== 'ready') {
-      throw invalid({ path: `disks.${position}.volumeId`, message: 'is not a ready volume of the pool' });
+      const path = `disks.${position}.volumeId`;
+      if (await firstRowOf(tx, `select 1 from volume where id = $1`, [disk.volumeId]))
+        throw invalid({ path, message: 'is not a ready volume of the pool' });
+      throw volumeNotFound(`There is no volume ${disk.volumeId}.`, {
+        errors: [{ path, message: 'is not a volume' }],
+      });
     }
     await refuseSharedWriting(tx, disk);
     await rowsOf(
@@ -85,8 +91,14 @@ export async function writeNics(
       networkId,
       owner.poolId,
     ]);
-    if (!network)
-      throw invalid({ path: `nics.${position}.networkId`, message: 'is not a network of the pool' });
+    if (!network) {
+      const path = `nics.${position}.networkId`;
+      if (await firstRowOf(tx, `select 1 from network where id = $1`, [networkId]))
+        throw invalid({ path, message: 'is not a network of the pool' });
+      throw networkNotFound(`There is no network ${networkId}.`, {
+        errors: [{ path, message: 'is not a network' }],
+      });
+    }
     const mac = nic.mac ?? newMac();
     const made = await firstRowOf(
       tx,

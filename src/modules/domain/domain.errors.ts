@@ -7,6 +7,9 @@ import {
   pathOutsideRepository,
 } from '../../kernel/errors/problems.js';
 
+import { networkNotFound } from '../network/index.js';
+import { repositoryNotFound, volumeNotFound } from '../storage/index.js';
+
 export { domainBadState, domainStartFailed, hostMemoryInsufficient } from '../../agent-contract/index.js';
 
 export const domainNotFound = defineProblem({
@@ -43,4 +46,7 @@ export const patchErrors = [
   pathOutsideRepository,
   fileNotFound,
   hostUnreachable,
+  repositoryNotFound,
+  volumeNotFound,
+  networkNotFound,
 ];

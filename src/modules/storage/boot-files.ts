@@ -3,8 +3,9 @@ import { checkFiles } from '../../agent-contract/index.js';
 import { type HostLink } from '../../host-link/host-link.js';
 import { hostUnreachable, requestInvalid } from '../../kernel/errors/problems.js';
 import { isProblem } from '../../kernel/errors/problem.js';
-import { rowsOf } from '../../kernel/database/sql.js';
+import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { hostsReaching, repositoryRefsOn } from './attachments.js';
+import { repositoryNotFound } from './storage.errors.js';
 
 export interface NamedFile {
   readonly repositoryId: string;
@@ -15,7 +16,7 @@ export interface NamedFile {
 
 /**
  * Asks the agent of a host that reaches all these repositories whether the files are there. No transaction is held while it
- * waits. Refuses: unknown repository `request.invalid`, none reachable `host.unreachable`, and what the agent says of the path.
+ * waits. Refuses: unknown repository `storage_repository.not_found`, none reachable `host.unreachable`, and what the agent says of the path.
  */
 export async function checkBootFiles(
   tx: EntityManager,
@@ -43,7 +44,7 @@ export async function checkBootFiles(
 
 /**
  * In the transaction that enters a domain which boots from these files: their repositories are ready, and cannot be
- * deleted behind its back. `request.invalid` when one has gone since it was looked at.
+ * deleted behind its back. `storage_repository.not_found` when one has gone since it was looked at.
  */
 export async function keepBootRepositories(
   tx: EntityManager,
@@ -67,10 +68,16 @@ async function requireReady(
   );
   const unknown = files.find((file) => !known.some((row) => row.id === file.repositoryId));
   if (!unknown) return ids;
+  const path = `${unknown.field}.repositoryId`;
+  const exists = await firstRowOf(tx, `select 1 from storage_repository where id = $1`, [
+    unknown.repositoryId,
+  ]);
+  if (!exists)
+    throw repositoryNotFound(`There is no storage repository ${unknown.repositoryId}.`, {
+      errors: [{ path, message: 'is not a storage repository' }],
+    });
   const message = 'is not a ready storage repository of the pool';
-  throw requestInvalid(`${unknown.field}.repositoryId ${message}.`, {
-    errors: [{ path: `${unknown.field}.repositoryId`, message }],
-  });
+  throw requestInvalid(`${path} ${message}.`, { errors: [{ path, message }] });
 }
 
 /** Hosts known to be offline are not asked at all: a caller should not wait for their time-outs. */

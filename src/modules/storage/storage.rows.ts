@@ -2,7 +2,6 @@ import { type EntityManager } from 'typeorm';
 import { type RepositoryRef, type VolumeFormat } from '../../agent-contract/index.js';
 import { firstRowOf } from '../../kernel/database/sql.js';
 import { type ProblemFactory } from '../../kernel/errors/problem.js';
-import { requestInvalid } from '../../kernel/errors/problems.js';
 import {
   repositoryBadState,
   repositoryExists,
@@ -42,10 +41,10 @@ export interface VolumeRow {
 
 const REPOSITORY = `select id, pool_id as "poolId", name, kind, state, revision from storage_repository where id = $1`;
 
-/** For an input that names its repository: `request.invalid` when there is none. */
+/** For an input that names its repository: `storage_repository.not_found` when there is none. */
 export async function requireRepository(tx: EntityManager, id: string): Promise<void> {
   if (await firstRowOf<RepositoryRow>(tx, REPOSITORY, [id])) return;
-  throw requestInvalid(`There is no storage repository ${id}.`, {
+  throw repositoryNotFound(`There is no storage repository ${id}.`, {
     errors: [{ path: 'repositoryId', message: 'is not a storage repository' }],
   });
 }
@@ -100,6 +99,17 @@ const badState = (
       },
     ],
   });
+
+/** Before anything else of a create is looked at: an id that is taken is `<noun>.exists`, whoever holds that object just now. */
+export async function refuseRepositoryId(entities: EntityManager, id: string): Promise<void> {
+  if (await firstRowOf(entities, REPOSITORY, [id]))
+    throw repositoryExists(`There is already a storage repository ${id}.`);
+}
+
+export async function refuseVolumeId(entities: EntityManager, id: string): Promise<void> {
+  if (await firstRowOf(entities, `select 1 from volume where id = $1`, [id]))
+    throw volumeExists(`There is already a volume ${id}.`);
+}
 
 export async function insertRepository(
   tx: EntityManager,

@@ -11,9 +11,18 @@ import { appendEvent } from '../../../kernel/events/append-event.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
-import { checkBootFiles, keepBootRepositories, type NamedFile } from '../../storage/index.js';
+import { networkNotFound } from '../../network/index.js';
+import { poolNotFound, requirePool } from '../../pool/index.js';
+import {
+  checkBootFiles,
+  keepBootRepositories,
+  type NamedFile,
+  repositoryNotFound,
+  volumeNotFound,
+} from '../../storage/index.js';
 import { writeDisks, writeNics } from '../devices.js';
 import { domainExists, nicMacTaken } from '../domain.errors.js';
+import { findDomain } from '../domain.rows.js';
 import { type Boot, createDomainInput } from '../domain.schema.js';
 import { type DomainServices } from './services.js';
 
@@ -35,6 +44,10 @@ export const createDomain = defineOperation({
   role: 'vm-admin',
   errors: [
     requestInvalid,
+    poolNotFound,
+    repositoryNotFound,
+    volumeNotFound,
+    networkNotFound,
     domainExists,
     pathOutsideRepository,
     fileNotFound,
@@ -46,16 +59,15 @@ export const createDomain = defineOperation({
   deadlineMs: 60_000,
   target: ({ id }) => ({ type: 'domain', id }),
   locks: ({ id }) => [exclusive('domain', id)],
-  check: ({ links, entities }: DomainServices, { poolId, boot }) =>
-    checkBootFiles(entities, links, poolId, bootFiles(boot)),
+  check: async ({ links, entities }: DomainServices, { id, poolId, boot }) => {
+    // Told whoever holds that domain just now: its locks are not ours to be refused by.
+    if (await findDomain(entities, id)) throw domainExists(`There is already a domain ${id}.`);
+    await requirePool(entities, poolId);
+    await checkBootFiles(entities, links, poolId, bootFiles(boot));
+  },
   accept: async (tx, input, { operationId }) => {
     const { id, poolId, name, vcpus, memoryBytes, boot } = input;
-    const pool = await firstRowOf(tx, `select 1 from pool where id = $1 for share`, [poolId]);
-    if (!pool) {
-      throw requestInvalid(`There is no pool ${poolId}.`, {
-        errors: [{ path: 'poolId', message: 'is not a pool' }],
-      });
-    }
+    await requirePool(tx, poolId);
     await keepBootRepositories(tx, poolId, bootFiles(boot));
     const made = await firstRowOf(
       tx,

@@ -1,9 +1,9 @@
-import { objectBusy, requestInvalid } from '../../../kernel/errors/problems.js';
+import { objectBusy } from '../../../kernel/errors/problems.js';
 import { appendEvent } from '../../../kernel/events/append-event.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { requirePool } from '../../pool/index.js';
+import { poolNotFound, requirePool } from '../../pool/index.js';
 import { networkExists, networkNameTaken } from '../network.errors.js';
 import { insertNetwork } from '../network.rows.js';
 import { createNetworkInput } from '../network.schema.js';
@@ -13,7 +13,7 @@ export const createNetwork = defineOperation({
   name: 'network.create',
   input: createNetworkInput.extend({ id: uuid }),
   role: 'pool-operator',
-  errors: [requestInvalid, networkExists, networkNameTaken, objectBusy],
+  errors: [poolNotFound, networkExists, networkNameTaken, objectBusy],
   steps: [],
   deadlineMs: 60_000,
   target: ({ id }) => ({ type: 'network', id }),

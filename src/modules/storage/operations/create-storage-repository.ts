@@ -1,15 +1,16 @@
 import { type EntityManager } from 'typeorm';
 import { attachRepository, repositoryRoom, type RepositoryRef } from '../../../agent-contract/index.js';
-import { rowsOf } from '../../../kernel/database/sql.js';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy, requestInvalid } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
-import { requirePool } from '../../pool/index.js';
+import { hostNotFound } from '../../host/index.js';
+import { poolNotFound, requirePool } from '../../pool/index.js';
 import { recordRoom } from '../executor.js';
 import { repositoryExists, repositoryNameTaken } from '../storage.errors.js';
-import { insertRepository } from '../storage.rows.js';
+import { insertRepository, refuseRepositoryId } from '../storage.rows.js';
 import { createStorageRepositoryInput, plainFolder } from '../storage.schema.js';
 import { announce, onExecutor, type StorageServices } from './services.js';
 
@@ -33,11 +34,20 @@ export const createStorageRepository = defineOperation({
   name: 'storage_repository.create',
   input,
   role: 'pool-operator',
-  errors: [repositoryExists, repositoryNameTaken, hostUnreachable, requestInvalid, objectBusy],
+  errors: [
+    repositoryExists,
+    repositoryNameTaken,
+    poolNotFound,
+    hostNotFound,
+    hostUnreachable,
+    requestInvalid,
+    objectBusy,
+  ],
   steps: ['attach-first', 'attach-others', 'make-ready'],
   deadlineMs: 120_000,
   target: ({ id }) => ({ type: 'storage_repository', id }),
   locks: ({ id }) => [exclusive('storage_repository', id)],
+  check: ({ entities }: StorageServices, { id }) => refuseRepositoryId(entities, id),
   accept: async (tx, asked, { operationId }) => {
     const { id, name, poolId, kind, create } = asked;
     const path = plainFolder(asked.path);
@@ -122,7 +132,13 @@ async function chooseHosts(
   const invalid = (message: string) =>
     requestInvalid(`hostId ${message}.`, { errors: [{ path: 'hostId', message }] });
   if (hostId !== undefined) {
-    if (!rows.some((row) => row.hostId === hostId)) throw invalid('is no host of the pool');
+    if (!rows.some((row) => row.hostId === hostId)) {
+      if (await firstRowOf(tx, `select 1 from host where id = $1`, [hostId]))
+        throw invalid('is no host of the pool');
+      throw hostNotFound(`There is no host ${hostId}.`, {
+        errors: [{ path: 'hostId', message: 'is not a host' }],
+      });
+    }
     const named = online.find((host) => host.hostId === hostId);
     if (!named) throw hostUnreachable('The host is not online.');
     const others = everywhere ? online.filter((host) => host !== named) : [];

@@ -6,7 +6,7 @@ import {
 } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
-import { hostUnreachable, objectBusy, requestInvalid } from '../../../kernel/errors/problems.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { uuid } from '../../../kernel/schema/values.js';
@@ -14,10 +14,11 @@ import { chooseExecutor, dropHoldOfOperation, holdForOperation, type Executor } 
 import {
   repositoryBadState,
   repositoryFull,
+  repositoryNotFound,
   repositoryUnavailable,
   volumeExists,
 } from '../storage.errors.js';
-import { insertVolume, lockRepositoryFor, requireRepository } from '../storage.rows.js';
+import { insertVolume, lockRepositoryFor, refuseVolumeId, requireRepository } from '../storage.rows.js';
 import { createVolumeInput, wholeSectors } from '../storage.schema.js';
 import { announce, onExecutor, refreshRoom, type StorageServices } from './services.js';
 
@@ -34,7 +35,7 @@ export const createVolume = defineOperation({
   input: createVolumeInput.extend({ id: uuid }),
   role: 'vm-admin',
   errors: [
-    requestInvalid,
+    repositoryNotFound,
     repositoryBadState,
     repositoryUnavailable,
     repositoryFull,
@@ -46,7 +47,8 @@ export const createVolume = defineOperation({
   deadlineMs: 180_000,
   target: ({ id }) => ({ type: 'volume', id }),
   locks: ({ id, repositoryId }) => [exclusive('volume', id), shared('storage_repository', repositoryId)],
-  check: async ({ links, entities }: StorageServices, { repositoryId, sizeBytes }) => {
+  check: async ({ links, entities }: StorageServices, { id, repositoryId, sizeBytes }) => {
+    await refuseVolumeId(entities, id);
     await requireRepository(entities, repositoryId);
     const { hostId, repository } = await chooseExecutor(entities, repositoryId);
     const { freeBytes } = await links.call(hostId, repositoryRoom, { repository });

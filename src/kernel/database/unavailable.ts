@@ -13,9 +13,9 @@ const SYSTEM = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
 ]);
-/** What `pg` says without a code. */
+/** What `pg` says without a code, and TypeORM once a connection that it lent was lost. */
 const MESSAGES =
-  /Connection terminated|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout/;
+  /Query runner already released|provided by a query runner was already released|Connection terminated|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout/;
 
 /**
  * Was it the database that did not answer, rather than a statement that was wrong? Then nothing is known of what was

@@ -1,11 +1,13 @@
-import { createPostgresBackend, Queue, Worker } from 'bullmq';
+import { createPostgresBackend, DEFAULT_SCHEMA, PostgresConnection, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Pool } from 'pg';
 import { type Log } from './engine-options.js';
 import { type OperationQueue, type Publication } from './queue.js';
+import { quietPool } from './quiet-pool.js';
 
 const NAME = 'operations';
-const PUBLISH_WITHIN_MS = 1_000;
+const RESTART_AFTER_MS = 500;
 
 type Payload = { operationId: string };
 interface Producer {
@@ -19,13 +21,19 @@ interface Producer {
   close(): Promise<void>;
 }
 interface Consumer {
-  close(force?: boolean): Promise<void>;
+  /** Takes nothing more. What runs has been told to stop, and is not waited for long. */
+  close(): Promise<void>;
+  /** Its backend is away: lets go of it at once. */
+  abandon(): void;
 }
 type Processor = (job: { data: Payload }) => Promise<void>;
 
 interface Backend {
+  /** Before anything else, each time; rejects when the backend is away. */
+  prepare(): Promise<void>;
   producer(): Producer;
-  consumer(process: Processor, concurrency: number): Consumer;
+  /** `onError`, where it is used: the consumer is of no use any more, and has to be made anew. */
+  consumer(process: Processor, concurrency: number, onError: () => void): Consumer;
   close(): Promise<void>;
 }
 
@@ -33,10 +41,13 @@ interface Backend {
 class BullmqQueue implements OperationQueue {
   private producer: Producer | undefined;
   private consumer: Consumer | undefined;
+  private restart: NodeJS.Timeout | undefined;
+  private closed = false;
 
   constructor(private readonly backend: Backend) {}
 
   async publish(publications: readonly Publication[]): Promise<void> {
+    await this.backend.prepare();
     const producer = (this.producer ??= this.backend.producer());
     const added = producer.addBulk(
       publications.map(({ jobId, operationId }) => ({
@@ -45,33 +56,53 @@ class BullmqQueue implements OperationQueue {
         opts: { jobId, removeOnComplete: true, removeOnFail: true },
       })),
     );
-    const timeout = new AbortController();
     try {
-      await Promise.race([
-        added,
-        delay(PUBLISH_WITHIN_MS, undefined, { signal: timeout.signal }).then(() => {
-          throw new Error('The queue does not answer.');
-        }),
-      ]);
+      await withinASecond(added);
     } catch (error) {
       // A producer that was made while its backend was away stays useless: the next one is made anew.
       if (this.producer === producer) this.producer = undefined;
       producer.close().catch(() => undefined);
       throw error;
-    } finally {
-      timeout.abort();
-      added.catch(() => undefined);
     }
   }
 
   async consume(handle: (operationId: string) => Promise<void>, concurrency: number): Promise<void> {
-    this.consumer = this.backend.consumer(({ data }) => handle(data.operationId), concurrency);
+    await this.backend.prepare();
+    const start = (): void => {
+      if (this.closed) return;
+      const consumer = this.backend.consumer(
+        ({ data }) => handle(data.operationId),
+        concurrency,
+        () => {
+          if (this.consumer !== consumer) return;
+          this.consumer = undefined;
+          consumer.abandon();
+          this.restart = setTimeout(start, RESTART_AFTER_MS);
+        },
+      );
+      this.consumer = consumer;
+    };
+    start();
   }
 
   async close(): Promise<void> {
-    await this.consumer?.close(true).catch(() => undefined);
+    this.closed = true;
+    clearTimeout(this.restart);
+    await this.consumer?.close().catch(() => undefined);
     await this.producer?.close().catch(() => undefined);
     await this.backend.close().catch(() => undefined);
+  }
+}
+
+async function withinASecond(work: Promise<unknown>): Promise<void> {
+  const timeout = new AbortController();
+  const late = delay(1_000, undefined, { signal: timeout.signal }).then(() => {
+    throw new Error('The queue does not answer.');
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    timeout.abort();
   }
 }
 
@@ -84,6 +115,8 @@ const workerOptions = (concurrency: number) => ({
   drainDelay: 5,
   lockDuration: 30_000,
   maxStalledCount: 1,
+  // After a failed fetch, as when the backend was away: the default of 15 s is how long the worker would stay deaf.
+  runRetryDelay: 500,
   removeOnComplete: { count: 0 },
   removeOnFail: { count: 0 },
 });
@@ -103,6 +136,7 @@ export function redisQueue(url: string, log: Log): OperationQueue {
   };
   let publishing: Redis | undefined;
   return new BullmqQueue({
+    prepare: async () => undefined,
     producer: () => {
       const queue = new Queue<Payload>(NAME, {
         connection: (publishing ??= connect(true)),
@@ -119,7 +153,7 @@ export function redisQueue(url: string, log: Log): OperationQueue {
         ...workerOptions(concurrency),
       });
       worker.on('error', quietly(log));
-      return worker;
+      return { close: () => worker.close(true), abandon: () => void worker.close(true) };
     },
     close: async () => {
       for (const connection of connections) connection.disconnect();
@@ -129,30 +163,63 @@ export function redisQueue(url: string, log: Log): OperationQueue {
 
 /** For one machine: BullMQ's own PostgreSQL backend, in a schema of its own beside the inventory. */
 export function postgresQueue(url: string, log: Log): OperationQueue {
-  const connection = (max: number) => ({
-    connectionString: url,
-    schema: 'bullmq',
-    migrate: true,
-    max,
-    idleTimeoutMillis: 0,
-    connectionTimeoutMillis: 1_000,
-  });
+  const end = async (closed: Promise<unknown>, pool: Pool): Promise<void> => {
+    await closed.catch(() => undefined);
+    // Not waited for: a connection that is still busy with a dying server would hold us up.
+    pool.end().catch(() => undefined);
+  };
+  let prepared: Promise<void> | undefined;
   return new BullmqQueue({
-    producer: () => {
-      const queue = new Queue(NAME, { connection: connection(2) }, createPostgresBackend);
-      queue.on('error', quietly(log));
-      return queue;
+    prepare: () => {
+      prepared ??= makeSchema(url).catch((error: unknown) => {
+        prepared = undefined;
+        throw error;
+      });
+      return prepared;
     },
-    consumer: (process, concurrency) => {
+    producer: () => {
+      const pool = quietPool(url, DEFAULT_SCHEMA, 2);
+      const queue = new Queue(NAME, { connection: pool }, createPostgresBackend);
+      queue.on('error', quietly(log));
+      return { addBulk: (jobs) => queue.addBulk(jobs), close: () => end(queue.close(), pool) };
+    },
+    consumer: (process, concurrency, onError) => {
+      const pool = quietPool(url, DEFAULT_SCHEMA, 4);
       const worker = new Worker(
         NAME,
         process,
-        { connection: connection(4), ...workerOptions(concurrency) },
+        { connection: pool, ...workerOptions(concurrency) },
         createPostgresBackend,
       );
-      worker.on('error', quietly(log));
-      return worker;
+      // BullMQ 6.7 takes a lost connection for an error of the statement and tries again without a pause: with a dead LISTEN
+      // connection that is a loop of microtasks, and this process never sees a timer or a socket again.
+      worker.on('error', (error) => {
+        quietly(log)(error);
+        onError();
+      });
+      return {
+        // Forced, it would leave a timer behind that keeps the process for five seconds.
+        close: () => end(withinASecond(worker.close()), pool),
+        abandon: () => void end(worker.close(true), pool),
+      };
     },
     close: async () => undefined,
   });
+}
+
+/** Safe against other replicas: BullMQ takes an advisory lock for it. */
+async function makeSchema(url: string): Promise<void> {
+  const connection = new PostgresConnection({
+    connectionString: url,
+    schema: DEFAULT_SCHEMA,
+    migrate: true,
+    max: 1,
+    connectionTimeoutMillis: 1_000,
+  });
+  connection.on('error', () => undefined);
+  try {
+    await connection.waitUntilReady();
+  } finally {
+    await connection.close();
+  }
 }

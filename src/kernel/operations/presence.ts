@@ -4,10 +4,20 @@ import { type Log } from './engine-options.js';
 /** Two-key advisory locks of this class belong to worker processes. */
 const CLASS = 7043;
 
-/** SQL: is the process with this id connected? Its session lock goes with its connection, within a moment of its death. */
-export const presentSql = (owner: string): string => `exists (select from pg_locks
-  where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
-    and classid = ${CLASS} and objid = (hashtext(${owner}::text)::bigint & 4294967295)::oid and objsubid = 2 and granted)`;
+const hashSql = (owner: string): string => `(hashtext(${owner}::text)::bigint & 4294967295)::oid`;
+
+/** SQL: the hashes of all processes that are connected. A process's session lock goes with its connection, within a moment of its death. */
+const presentHashesSql = `select objid from pg_locks where locktype = 'advisory' and classid = ${CLASS} and objsubid = 2 and granted
+  and database = (select oid from pg_database where datname = current_database())`;
+
+/** SQL: is the process with this id connected? */
+export const presentSql = (owner: string): string =>
+  `exists (select from (${presentHashesSql}) p where p.objid = ${hashSql(owner)})`;
+
+/** The same for many rows: `with ${presenceCte}` looks once for all of them. */
+export const presenceCte = `presence as materialized (${presentHashesSql})`;
+export const presentInCteSql = (owner: string): string =>
+  `exists (select from presence p where p.objid = ${hashSql(owner)})`;
 
 /** So long after a lost connection came back, others may still be on their way back. */
 const REUNION_MS = 3_000;

@@ -2,7 +2,7 @@ import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
 import { unownedSql } from './claim.js';
 import { type Outgoing } from './relay.js';
-import { presentSql } from './presence.js';
+import { presenceCte, presentInCteSql } from './presence.js';
 
 const LONGEST_WAIT_MS = 60_000;
 
@@ -13,6 +13,7 @@ const LONGEST_WAIT_MS = 60_000;
 const sweep: Statement = {
   name: 'operation_sweep',
   text: `with turn as materialized (select pg_try_advisory_xact_lock(7045) as mine),
+    ${presenceCte},
     stale as (
       delete from outbox b where (select mine from turn)
         and b.published_at < now() - least($1 * 2 ^ (b.publication - 1), ${LONGEST_WAIT_MS}) * interval '1 millisecond'
@@ -24,7 +25,7 @@ const sweep: Statement = {
       select o.id, 1 from operation o
       where (select mine from turn) and o.ended_at is null and o.state in ('running', 'cancelling', 'undoing')
         and not exists (select from outbox b where b.operation_id = o.id)
-        and (o.lease_owner is null or o.lease_until < now() or ($2 and not ${presentSql('o.lease_owner')}))
+        and (o.lease_owner is null or o.lease_until < now() or ($2 and not ${presentInCteSql('o.lease_owner')}))
     )
     insert into outbox (topic, operation_id, publication) select 'operation', operation_id, publication from due
     returning id, operation_id`,

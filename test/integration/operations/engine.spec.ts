@@ -19,7 +19,14 @@ function gate() {
   };
 }
 
-describe.each(queueBackends)('operations over the %s queue', (_, startBackend) => {
+const [overPostgres, overRedis] = queueBackends;
+const settings = [
+  [...overPostgres!, 18],
+  [...overRedis!, 18],
+  [...overPostgres!, 15],
+] as const;
+
+describe.each(settings)('operations over the %s queue', (_, startBackend, version) => {
   let backend: QueueBackend;
   let bench: Bench;
   beforeAll(async () => {
@@ -27,7 +34,7 @@ describe.each(queueBackends)('operations over the %s queue', (_, startBackend) =
   }, 60_000);
   afterAll(() => backend.stop());
   beforeEach(async () => {
-    bench = await startBench(backend);
+    bench = await startBench(backend, version);
   }, 60_000);
   afterEach(() => bench.stop());
 

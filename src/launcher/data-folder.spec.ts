@@ -1,10 +1,11 @@
-import { mkdirSync, statSync, symlinkSync } from 'node:fs';
+import { copyFileSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchFolder } from '../../test/support/scratch-folder.js';
 import {
   dataFolder,
   isSimulated,
   prepareDataFolder,
+  prepareRuntimeFolder,
   readAdminToken,
   runtimeFolderFor,
   settleMode,
@@ -38,6 +39,18 @@ describe('the data folder', () => {
     const far = runtimeFolderFor(`/srv/${'x'.repeat(90)}`, 1000, '/run/user/1000');
     expect(far).toMatch(/^\/run\/user\/1000\/domus-1000-[0-9a-f]{8}$/);
     expect(runtimeFolderFor(`/srv/${'x'.repeat(90)}`, 1000, `/${'y'.repeat(90)}`).length).toBeLessThan(40);
+  });
+
+  it('keeps sockets where they were once put, whatever the login says later', () => {
+    const far = prepareDataFolder(join(scratch.path, 'z'.repeat(80)));
+    const [one, two] = [join(scratch.path, 'r1'), join(scratch.path, 'r2')];
+    const first = prepareRuntimeFolder(far, one);
+    expect(first.startsWith(`${one}/domus-`)).toBe(true);
+    expect([prepareRuntimeFolder(far, two), prepareRuntimeFolder(far, undefined)]).toEqual([first, first]);
+    expect(mode(first)).toBe(0o700);
+    const copy = prepareDataFolder(join(scratch.path, 'y'.repeat(80)));
+    copyFileSync(join(far.run, 'runtime-folder'), join(copy.run, 'runtime-folder'));
+    expect(prepareRuntimeFolder(copy, two).startsWith(`${two}/domus-`)).toBe(true);
   });
 
   it('takes no runtime folder that somebody else could have laid there', () => {

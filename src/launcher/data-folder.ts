@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { failed } from './launcher-error.js';
 import { ensurePrivateFolder, ensureSecretFile, hasCode } from './private-file.js';
 
 /** The kernel takes 107 bytes for a socket's path; what we make in the runtime folder is at most this long. */
-const longestSocketName = '/domains/00000000-0000-7000-8000-000000000000/console-00.sock.lock'.length;
+const longestSocketName = '/00000000-0000-7000-8000-000000000000.console'.length;
 
 /** Where everything of one installation lies. Every path is absolute and without symbolic links. */
 export interface DataFolder {
@@ -74,10 +74,21 @@ export function runtimeFolderFor(dataPath: string, uid: number, runtimeHome: str
   return join(home ?? '/tmp', name);
 }
 
-/** Refuses a folder that somebody else laid there first. */
+/**
+ * Refuses a folder that somebody else laid there first. One outside the data folder is chosen once: the sockets of running
+ * guests lie there, and another login may have another XDG_RUNTIME_DIR.
+ */
 export function prepareRuntimeFolder(folder: DataFolder, runtimeHome: string | undefined): string {
   const uid = process.getuid?.() ?? 0;
-  return ensurePrivateFolder(runtimeFolderFor(folder.path, uid, runtimeHome), uid);
+  const chosen = runtimeFolderFor(folder.path, uid, runtimeHome);
+  if (chosen === folder.run) return ensurePrivateFolder(chosen, uid);
+  const note = join(folder.run, 'runtime-folder');
+  const noted = ensureSecretFile(note, () => chosen).toString();
+  // A note that came with a copy of the folder names the original's; one from before a reboot may name a login that is over.
+  if (basename(noted) === basename(chosen) && existsSync(dirname(noted)))
+    return ensurePrivateFolder(noted, uid);
+  writeFileSync(note, chosen, { mode: 0o600 });
+  return ensurePrivateFolder(chosen, uid);
 }
 
 /** Whether a folder plays simulated hosts is settled by its first start: one database cannot mix them with real ones. */

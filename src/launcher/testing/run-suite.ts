@@ -27,6 +27,9 @@ export async function runSuite(suite: Suite, environment: Environment): Promise<
     { cwd: projectRoot, env: hermetic(environment), stdio: ['ignore', 'ignore', 'inherit'] },
   );
   const ended = once(jest, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+  // Ctrl-C reaches jest by itself; whoever ends us alone means jest as well.
+  const end = () => void jest.kill('SIGTERM');
+  for (const name of ['SIGTERM', 'SIGHUP'] as const) process.once(name, end);
   const overdue = setTimeout(() => jest.kill('SIGKILL'), suite.deadlineMinutes * 60_000);
   try {
     const [code, signal] = await ended;
@@ -41,6 +44,7 @@ export async function runSuite(suite: Suite, environment: Environment): Promise<
       : found;
   } finally {
     clearTimeout(overdue);
+    for (const name of ['SIGTERM', 'SIGHUP'] as const) process.off(name, end);
     rmSync(scratch, { recursive: true, force: true });
   }
 }

@@ -106,6 +106,11 @@ export interface OperationDefinition<
    * yet): frees what `accept` took and is no longer needed.
    */
   readonly settle?: (tx: EntityManager, plan: P, ending: Ending) => Promise<void>;
+  /**
+   * In the transaction that gives the operation up to somebody (`needs_attention`): writes down what is not known any
+   * more, so that `settle`, once somebody has had a word, frees nothing that may still be in use.
+   */
+  readonly doubt?: (tx: EntityManager, plan: P) => Promise<void>;
 }
 
 /** Gives the value its types; the engine keeps definitions by name. */

@@ -86,12 +86,15 @@ const hold: Statement = {
 /** Nobody can say what came of it: it keeps its locks and all it took, until somebody has looked. */
 export async function holdForAttention(
   dataSource: DataSource,
-  operationId: string,
+  definition: Pick<RegisteredOperation, 'doubt'>,
+  operation: { readonly id: string; readonly plan: unknown },
   attempt: number,
   error: Problem,
 ): Promise<void> {
   await inTransaction(dataSource, async (tx) => {
-    await rowsFrom(await clientOf(tx), hold, [operationId, attempt, JSON.stringify(error)]);
+    const [held] = await rowsFrom(await clientOf(tx), hold, [operation.id, attempt, JSON.stringify(error)]);
+    if (!held) return;
+    if (operation.plan !== undefined) await definition.doubt(tx, operation.plan);
     markAppended(tx);
   });
 }

@@ -24,6 +24,7 @@ export interface RegisteredOperation {
   accept(tx: EntityManager, input: unknown, by: Acceptor, found: unknown): Promise<Acceptance<unknown>>;
   run(context: OperationContext<string>, plan: unknown): Promise<unknown>;
   settle(tx: EntityManager, plan: unknown, ending: Ending): Promise<void>;
+  doubt(tx: EntityManager, plan: unknown): Promise<void>;
 }
 
 /** Definitions by name. */
@@ -51,6 +52,7 @@ export class OperationRegistry {
       accept: (tx, input, by, found) => definition.accept(tx, input as I, by, found as Found),
       run: async (context, plan) => definition.run?.(context, plan as P, services),
       settle: async (tx, plan, ending) => definition.settle?.(tx, plan as P, ending),
+      doubt: async (tx, plan) => definition.doubt?.(tx, plan as P),
     });
   }
 

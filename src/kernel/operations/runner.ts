@@ -17,12 +17,20 @@ import { OperationRun } from './operation-run.js';
 import { type OperationRegistry, type RegisteredOperation } from './registry.js';
 import { OperationSuperseded, OutcomeUnknown } from './superseded.js';
 
+/** What came of it is known; only the tidying up failed. */
+const noDoubt = { doubt: async () => undefined };
+
 /** How long `run` may take to notice that its time is over. */
 const LAST_WORDS_MS = 5_000;
 
 const storePlan: Statement = {
   name: 'operation_store_plan',
   text: `update operation set input = input || jsonb_build_object('plan', $3::jsonb), pool_id = $4 where id = $1 and attempt = $2`,
+};
+
+const storedPlan: Statement = {
+  name: 'operation_stored_plan',
+  text: `select input->'plan' as plan from operation where id = $1 and input ? 'plan'`,
 };
 
 export interface RunnerParts {
@@ -96,7 +104,13 @@ export class Runner {
       lease.lost.throwIfAborted();
       if (error instanceof OutcomeUnknown) {
         await persist(() =>
-          holdForAttention(this.parts.dataSource, claimed.id, claimed.attempt, error.reason),
+          holdForAttention(
+            this.parts.dataSource,
+            definition,
+            { id: claimed.id, plan },
+            claimed.attempt,
+            error.reason,
+          ),
         );
         this.parts.log.warn({ operationId: claimed.id, kind: claimed.kind }, error.message);
         return;
@@ -168,6 +182,9 @@ export class Runner {
     const found = await definition.check(input, caller);
     return inTransaction(this.parts.dataSource, async (tx) => {
       await journal.fence(tx);
+      // A commit whose answer was lost: what it decided stands.
+      const [before] = await rowsFrom<{ plan: unknown }>(await clientOf(tx), storedPlan, [claimed.id]);
+      if (before) return before.plan;
       const { plan, poolId } = await judge(tx, claimed.id, definition, input, caller, found);
       await rowsFrom(await clientOf(tx), storePlan, [
         claimed.id,
@@ -195,7 +212,7 @@ export class Runner {
       if (error instanceof OperationSuperseded) throw error;
       // `settle` has a bug: trying for ever would not mend it, and nothing was given back.
       const problem = this.asProblem(error, claimed).toProblem(claimed.trace_id);
-      await persist(() => holdForAttention(dataSource, id, attempt, problem));
+      await persist(() => holdForAttention(dataSource, noDoubt, { id, plan }, attempt, problem));
       return;
     }
     if (!freed) throw new OperationSuperseded('another runner has ended it');

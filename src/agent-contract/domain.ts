@@ -113,7 +113,10 @@ export const startDomain = defineCall({
   deadlineMs: 60_000,
 });
 
-/** Asks the guest to shut down and returns once it has been asked; that it obeyed shows in the state stream. */
+/**
+ * Asks the guest to shut down and returns once it has been asked; that it obeyed shows in the state stream. Idempotent: a
+ * guest that is over needs no asking.
+ */
 export const askShutdown = defineCall({
   name: 'domain.askShutdown',
   input: target,

@@ -19,6 +19,8 @@ interface DomainMark {
 /** The calls with a meaning of their own for fencing. */
 const START = 'domain.start';
 const FORCE_OFF = 'domain.forceOff';
+/** Never touches a guest that lives. A failed start leaves an older generation's folder, and that must go as well. */
+const FORGET = 'domain.forget';
 
 /**
  * The highest numbers that this host has seen. Whoever comes with a lower one is late: another runner, another
@@ -44,7 +46,7 @@ export class Fencing {
     if (!numbers.domain) return;
     const mark = this.domains.get(numbers.domain.id);
     if (!mark) return;
-    if (numbers.domain.generation < mark.generation)
+    if (numbers.domain.generation < mark.generation && numbers.call !== FORGET)
       throw callFenced(
         `The domain is at generation ${mark.generation}, the call at ${numbers.domain.generation}.`,
       );

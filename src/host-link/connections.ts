@@ -8,7 +8,7 @@ import {
   consoleProtocol,
   consoleStreamPath,
 } from '../agent-contract/index.js';
-import { problem, ProblemError } from '../kernel/errors/problem.js';
+import { isProblem, problem, ProblemError } from '../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../kernel/errors/problems.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { AgentConnection, type Target, towards } from './agent-connection.js';
@@ -50,7 +50,11 @@ export class HostConnections extends HostLink {
       throw new Error(`${call.name} changes something and needs a fence.`);
     const deadlineMs = Math.min(options.deadlineMs ?? call.deadlineMs, call.deadlineMs);
     const started = performance.now();
-    const connection = await within(deadlineMs, options.signal, call.name, this.connection(hostId));
+    const connection = await within(deadlineMs, options.signal, call.name, this.connection(hostId)).catch(
+      (error: unknown) => {
+        throw call.effect === 'write' ? neverLeft(error) : error;
+      },
+    );
     const left = deadlineMs - (performance.now() - started);
     if (left < 1) throw callTimedOut(`${call.name} was not answered within ${deadlineMs} ms.`);
     const result = await connection.call(call.name, input, {
@@ -177,6 +181,13 @@ export class HostConnections extends HostLink {
     if (!identity) throw new Error('A pool has hosts and no certificate authority.');
     return { target: { hostId, epoch: row.epoch, address: row.address }, identity };
   }
+}
+
+/** Until there is a connection nothing has been sent. Not said of a read: its step may have written before. */
+function neverLeft(error: unknown): unknown {
+  if (!isProblem(error, hostUnreachable, callTimedOut)) return error;
+  const { definition, detail, cause } = error;
+  return new ProblemError(definition, detail, { cause, hadNoEffect: true });
 }
 
 function readOutput<C extends AgentCall>(call: C, result: unknown): CallOutput<C> {

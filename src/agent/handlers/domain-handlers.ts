@@ -7,6 +7,7 @@ import {
   forgetDomain,
   hostDomainNotFound,
   inspectDomain,
+  type ObservedDomain,
   pauseDomain,
   resumeDomain,
   startDomain,
@@ -64,8 +65,9 @@ export function domainHandlers(parts: DomainParts): Pick<Handlers, DomainCall> {
     askShutdown: handle(
       askShutdown,
       async (target) => {
-        await refuseOtherGeneration(driver, target);
-        await driver.askShutdown(target.domainId);
+        const { state } = await refuseOtherGeneration(driver, target);
+        // Asked again by a server that lost the answer: the guest may have obeyed meanwhile.
+        if (state !== 'halted' && state !== 'crashed') await driver.askShutdown(target.domainId);
         return {};
       },
       ofTarget,
@@ -118,13 +120,14 @@ export function domainHandlers(parts: DomainParts): Pick<Handlers, DomainCall> {
   };
 }
 
-async function refuseOtherGeneration(driver: HypervisorDriver, target: Target): Promise<void> {
+async function refuseOtherGeneration(driver: HypervisorDriver, target: Target): Promise<ObservedDomain> {
   const domain = await driver.inspect(target.domainId);
   if (!domain) throw hostDomainNotFound(`The host knows no domain ${target.domainId}.`);
   if (domain.generation > target.generation)
     throw callFenced(`The domain is at generation ${domain.generation}, the call at ${target.generation}.`);
   if (domain.generation < target.generation)
     throw domainBadState(`The host has the domain at generation ${domain.generation} only.`);
+  return domain;
 }
 
 /**

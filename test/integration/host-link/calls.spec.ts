@@ -1,4 +1,5 @@
 import {
+  askShutdown,
   attachRepository,
   awaitHalt,
   domainStartFailed,
@@ -10,6 +11,8 @@ import {
   startDomain,
 } from '../../../src/agent-contract/index.js';
 import { JournalRelease } from '../../../src/host-link/journal-release.js';
+import { isProblem } from '../../../src/kernel/errors/problem.js';
+import { hostUnreachable } from '../../../src/kernel/errors/problems.js';
 import { newId } from '../../../src/kernel/schema/values.js';
 import {
   aFence,
@@ -260,6 +263,29 @@ describe('calls from the server to an agent', () => {
     again.driver.hypervisor.end(spec.id, 'halted');
     expect(await start(spec, fence, again.hostId)).toEqual(first);
     expect(again.driver.hypervisor.countEffects('started', spec.id)).toBe(1);
+  });
+
+  it('ask a guest to shut down again though it has obeyed: the first answer was lost', async () => {
+    const spec = aSpec();
+    await start(spec);
+    await host.driver.hypervisor.end(spec.id, 'halted');
+    const target = { domainId: spec.id, generation: 1 };
+    expect(await server.links.call(host.hostId, askShutdown, target, { fence: aFence() })).toEqual({});
+  });
+
+  it('are known to have had no effect when they never left, and only then', async () => {
+    const away = await server.agent();
+    await away.agent.close();
+    await until('the connection is gone', async () => {
+      const failed = await start(aSpec(), aFence(), away.hostId).catch((error: unknown) => error);
+      return isProblem(failed, hostUnreachable) && failed.hadNoEffect;
+    });
+    const spec = aSpec();
+    host.driver.faults.plan('start', { kind: 'delay', ms: 200 }, { domainId: spec.id });
+    const late = server.links.call(host.hostId, startDomain, { spec }, { fence: aFence(), deadlineMs: 50 });
+    await expect(late).rejects.toMatchObject({ code: 'call.timed_out', hadNoEffect: false });
+    const read = server.links.call(away.hostId, readFacts, {});
+    await expect(read).rejects.toMatchObject({ code: 'host.unreachable', hadNoEffect: false });
   });
 
   it('reach unknown hosts never', async () => {

@@ -1,7 +1,10 @@
 import { type ObservedDomain } from '../../agent-contract/index.js';
 import { type DomainListener } from '../driver.js';
 
-/** Remembers the last word on each domain and tells listeners only what is new. `since` moves when the state does. */
+/**
+ * Remembers the last word on each domain and tells listeners only what is new. `since` moves when the state does, and never
+ * back within a generation, though the clock be set: whoever listens puts words in order by it.
+ */
 export class Announcer {
   private readonly listeners = new Set<DomainListener>();
   private readonly last = new Map<string, ObservedDomain>();
@@ -17,7 +20,10 @@ export class Announcer {
     const before = this.last.get(seen.id);
     if (before && sameWord(before, seen)) return before;
     const kept = before?.state === seen.state && before.generation === seen.generation;
-    const observed = { ...seen, since: kept ? before.since : (since ?? this.now().toISOString()) };
+    const moved = since ?? this.now().toISOString();
+    const earliest = before?.generation === seen.generation ? before.since : moved;
+    const later = Date.parse(moved) < Date.parse(earliest) ? earliest : moved;
+    const observed = { ...seen, since: kept ? before.since : later };
     this.last.set(seen.id, observed);
     for (const listener of [...this.listeners]) listener(observed);
     return observed;

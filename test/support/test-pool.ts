@@ -52,7 +52,8 @@ export interface TestPool {
   aDomain(over?: Record<string, unknown>): Promise<string>;
   domain(id: string): Promise<Body>;
   inState(id: string, state: string, within?: number): Promise<Body>;
-  addHost(options?: { memoryBytes?: number }): Promise<TestHost>;
+  /** `now`: the host's own clock, which may be wrong. */
+  addHost(options?: { memoryBytes?: number; now?: () => Date }): Promise<TestHost>;
   restartServer(): Promise<void>;
   close(): Promise<void>;
 }
@@ -112,12 +113,13 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
 
   const addHost: TestPool['addHost'] = async ({
     memoryBytes = options.memoryBytes ?? 64 * GIBIBYTE,
+    now,
   } = {}) => {
     const name = `host-${hosts.length + 1}`;
     const minted = await rest('POST', `/v1/pools/${poolId}/enrolment-tokens`, {});
     const tokenFile = join(scratch.path, `${name}.token`);
     writeFileSync(tokenFile, `${minted.body.token}\n`, { mode: 0o600 });
-    const hypervisor = new FakeHypervisor(null);
+    const hypervisor = new FakeHypervisor(null, now);
     const machine = (): Promise<Machine> =>
       Promise.resolve({ ...simulatedMachine(`boot-of-${name}`), memoryBytes, reservedMemoryBytes: 0 });
     const begin = async () => {

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import {
   forgetDomain,
@@ -6,13 +6,18 @@ import {
   type ObservedDomain,
   type StateFrame,
 } from '../../agent-contract/index.js';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { HostLink, InventorySink } from '../../host-link/host-link.js';
 import { rowsOf } from '../../kernel/database/sql.js';
+import { inTransaction } from '../../kernel/database/transaction.js';
+import { LOG } from '../../kernel/logging/log.token.js';
+import { type Logger } from '../../kernel/logging/logger.js';
 import { newId } from '../../kernel/schema/values.js';
 import { recordHostFacts, recordHostLost } from '../host/index.js';
 import { type DomainRow } from './domain.rows.js';
 import { livingStates } from './domain.states.js';
-import { applyObserved, writeReport } from './observed.js';
+import { type Applied, applyObserved, type Report, type Word, writeReport } from './observed.js';
 
 type Snapshot = Extract<StateFrame, { kind: 'snapshot' }>;
 type Delta = Extract<StateFrame, { kind: 'delta' }>;
@@ -25,23 +30,25 @@ export class DomainInventory extends InventorySink {
   constructor(
     private readonly source: DataSource,
     private readonly links: HostLink,
+    @Inject(LOG) private readonly log: Logger,
   ) {
     super();
   }
 
   override async snapshot(hostId: string, frame: Snapshot): Promise<void> {
-    await this.source.transaction((tx) => recordHostFacts(tx, hostId, frame.facts));
-    await this.apply(hostId, frame.domains, frame.hostEpoch);
+    await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
+    const unknown = await this.apply(hostId, frame.domains, 'snapshot');
     await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
+    await this.forget(hostId, frame.hostEpoch, unknown);
   }
 
   override async delta(hostId: string, frame: Delta): Promise<void> {
-    await this.source.transaction((tx) => recordHostFacts(tx, hostId, frame.facts));
-    await this.apply(hostId, frame.domains, null);
+    await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
+    await this.apply(hostId, frame.domains, 'delta');
   }
 
   override async lost(hostId: string): Promise<void> {
-    await this.source.transaction(async (tx) => {
+    await inTransaction(this.source, async (tx) => {
       await recordHostLost(tx, hostId);
       for (const row of await domainsOn(tx, hostId, ['running', 'paused'])) {
         await writeReport(tx, row, { ...unseen, generation: row.generation }, null);
@@ -49,24 +56,57 @@ export class DomainInventory extends InventorySink {
     });
   }
 
-  /** One transaction a domain: a long snapshot must not hold many rows while operations want them. */
+  /** One transaction a domain: a long snapshot must not hold many rows while operations want them. Answers with those that nobody knows. */
   private async apply(
     hostId: string,
     domains: readonly ObservedDomain[],
-    hostEpoch: number | null,
-  ): Promise<void> {
+    kind: 'snapshot' | 'delta',
+  ): Promise<ObservedDomain[]> {
+    const unknown: ObservedDomain[] = [];
     for (const observed of domains) {
-      const known = await this.source.transaction((tx) => applyObserved(tx, hostId, observed));
-      if (!known && hostEpoch !== null && observed.state !== 'running' && observed.state !== 'paused') {
-        await this.forget(hostId, hostEpoch, observed);
-      }
+      const applied = await this.write(hostId, observed, { kind });
+      if (applied === 'unknown') unknown.push(observed);
+      if (applied === 'unexpected') await this.askAgain(hostId, observed);
     }
+    return unknown;
   }
 
-  /** What is left on a host of a domain that was deleted while the host was away. A guest that lives is never touched here. */
-  private async forget(hostId: string, hostEpoch: number, { id, generation }: ObservedDomain): Promise<void> {
-    const fence = { operationId: newId(), step: 'forget', attempt: 1, hostEpoch, domain: { id, generation } };
-    await this.links.call(hostId, forgetDomain, { domainId: id, generation }, { fence });
+  private write(hostId: string, report: Report & { id: string }, word: Word): Promise<Applied> {
+    return inTransaction(this.source, (tx) => applyObserved(tx, hostId, report, word));
+  }
+
+  /** A frame may be worked off late: a guest that was ended meanwhile must not get its claim back. */
+  private async askAgain(hostId: string, { id: domainId, generation }: ObservedDomain): Promise<void> {
+    const { domain } = await this.links.call(hostId, inspectDomain, { domainId });
+    if (!domain) return;
+    this.log.warn({ hostId, domainId, generation, state: domain.state }, 'a guest runs that should not');
+    await this.write(hostId, domain, { kind: 'confirmed' });
+  }
+
+  /**
+   * What is left on a host of domains that were deleted while the host was away. A guest that lives is never touched here.
+   * A host that does not let go of one (its disk is full) is asked again after the next snapshot; its states follow all the same.
+   */
+  private async forget(hostId: string, hostEpoch: number, domains: readonly ObservedDomain[]): Promise<void> {
+    for (const { id, generation, state } of domains) {
+      if (livingStates.includes(state)) {
+        this.log.warn({ hostId, domainId: id, state }, 'a guest lives that is in no inventory');
+        continue;
+      }
+      const fence = {
+        operationId: newId(),
+        step: 'forget',
+        attempt: 1,
+        hostEpoch,
+        domain: { id, generation },
+      };
+      try {
+        await this.links.call(hostId, forgetDomain, { domainId: id, generation }, { fence });
+      } catch (error) {
+        this.log.warn({ err: error, hostId, domainId: id }, 'a deleted domain could not be forgotten');
+        if (isProblem(error, hostUnreachable, callTimedOut)) return;
+      }
+    }
   }
 
   /**
@@ -80,7 +120,7 @@ export class DomainInventory extends InventorySink {
       if (domain) continue;
       const reason = 'The host does not know the guest: it was restarted, or the guest was removed by hand.';
       const gone = { id, generation, state: 'halted' as const, pid: null, since: null, reason };
-      await this.source.transaction((tx) => applyObserved(tx, hostId, gone));
+      await this.write(hostId, gone, { kind: 'confirmed' });
     }
   }
 }

@@ -1,35 +1,55 @@
-import { isStale } from './observed.js';
+import { isStale, type Word } from './observed.js';
+import { type DomainState } from './domain.schema.js';
 
 const NOON = Date.parse('2026-01-01T12:00:00.000Z');
-const report = (generation: number, offsetMs: number | null) => ({
-  state: 'running' as const,
+const report = (generation: number, offsetMs: number | null, state: DomainState = 'running') => ({
+  state,
   pid: 1,
   reason: null,
   generation,
   since: offsetMs === null ? null : new Date(NOON + offsetMs).toISOString(),
 });
-const known = { generation: 7, stateSince: NOON };
+const known = { generation: 7, state: 'paused' as DomainState, stateSince: NOON };
+const [delta, snapshot]: Word[] = [{ kind: 'delta' }, { kind: 'snapshot' }];
+const answer: Word = { kind: 'answer', operationId: 'o' };
+const all = [delta!, snapshot!, answer];
 
 describe('what a host says of a domain', () => {
-  it('is not believed when it is about an older generation', () => {
-    expect(isStale(known, report(6, 1000))).toBe(true);
+  it.each(all)('is not believed when it is about an older generation: $kind', (word) => {
+    expect(isStale(known, report(6, 1000), word)).toBe(true);
   });
 
-  it('is believed when it is about a newer generation, whatever the clock says', () => {
-    expect(isStale(known, report(8, -1000))).toBe(false);
+  it.each(all)('is believed when it is about a newer generation, whatever the clock says: $kind', (word) => {
+    expect(isStale(known, report(8, -1000), word)).toBe(false);
   });
 
-  it('is not believed when a later word of the same generation is known', () => {
-    expect(isStale(known, report(7, -1))).toBe(true);
-    expect(isStale(known, report(7, 0))).toBe(false);
-    expect(isStale(known, report(7, 1))).toBe(false);
+  it.each(all)(
+    'is believed when it is the first of its generation, whatever the clocks say: $kind',
+    (word) => {
+      const started = { ...known, state: 'halted' as DomainState, stateSince: null };
+      expect(isStale(started, report(7, -1000), word)).toBe(false);
+    },
+  );
+
+  it.each([delta!, answer])('is not believed when a later word of the generation is known: $kind', (word) => {
+    expect(isStale(known, report(7, -1), word)).toBe(true);
+    expect(isStale(known, report(7, 0), word)).toBe(false);
+    expect(isStale(known, report(7, 1), word)).toBe(false);
   });
 
   it('is believed again when the clock of the host was set back', () => {
-    expect(isStale(known, report(7, -3_600_000))).toBe(false);
+    expect(isStale(known, report(7, -3_600_000), delta!)).toBe(false);
+    expect(isStale(known, report(7, -30_000), snapshot!)).toBe(false);
+  });
+
+  it('is not believed when it is an answer that the agent wrote down long ago', () => {
+    expect(isStale(known, report(7, -3_600_000), answer)).toBe(true);
+    const over = { ...known, state: 'crashed' as DomainState };
+    expect(isStale(over, report(7, 0), answer)).toBe(true);
+    expect(isStale(over, report(7, 1000), answer)).toBe(true);
   });
 
   it('is believed without a time: then it is the server that concludes', () => {
-    expect(isStale(known, report(7, null))).toBe(false);
+    expect(isStale(known, report(7, null), delta!)).toBe(false);
   });
 });

@@ -1,7 +1,7 @@
 import { type EntityManager } from 'typeorm';
 import { appendEvent } from '../../kernel/events/append-event.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
-import { dropHolds } from '../storage/index.js';
+import { dropHolds, keepHolds } from '../storage/index.js';
 import { type DomainRow, findAndLockDomain, lockDomain } from './domain.rows.js';
 import { type DomainState } from './domain.schema.js';
 import { livingStates } from './domain.states.js';
@@ -15,39 +15,88 @@ export interface Report {
   readonly since: string | null;
 }
 
-/** Frames and answers of one host may be worked off a little out of order, never by more than this. */
+/**
+ * How a report came. A `snapshot` or `delta` is the host's word in its own order. An `answer` to an operation's call may be
+ * old: the agent answers a repeated call from its journal with what it saw the first time. `confirmed`: the host was asked
+ * on purpose, since what it said was unexpected.
+ */
+export type Word =
+  | { readonly kind: 'snapshot' | 'delta' | 'confirmed' }
+  | { readonly kind: 'answer'; readonly operationId: string };
+
+/** A delta may be worked off a little later than an answer that is newer, never by more than this. */
 const REORDERED_MS = 60_000;
 
-/** Whether the report tells of a time before the one that is known. More than a minute before: the host's clock was set. */
-export function isStale(row: Pick<DomainRow, 'generation' | 'stateSince'>, report: Report): boolean {
+const isLiving = (state: DomainState): boolean => livingStates.includes(state);
+
+/** Whether the report tells of a time before the one that is known. Hosts' clocks are never compared with each other's. */
+export function isStale(
+  row: Pick<DomainRow, 'generation' | 'state' | 'stateSince'>,
+  report: Report,
+  { kind }: Word,
+): boolean {
   if (report.generation !== row.generation) return report.generation < row.generation;
-  if (report.since === null || row.stateSince === null) return false;
+  // A start forgets it: no host has said anything yet of this generation.
+  if (row.stateSince === null) return false;
+  // A generation runs once: what has ended does not come back by an answer that was written down before.
+  if (kind === 'answer' && isLiving(report.state) && !isLiving(row.state)) return true;
+  if (report.since === null) return false;
   const before = row.stateSince - Date.parse(report.since);
-  return before > 0 && before < REORDERED_MS;
+  if (before <= 0) return false;
+  // More than a minute before: the host's clock was set back. A snapshot is all that the host knows, whatever its clock.
+  return kind === 'answer' || (kind === 'delta' && before < REORDERED_MS);
 }
+
+/** `unexpected`: the guest is said to live on a host where the inventory has none; nothing was written, the host is to be asked. */
+export type Applied = 'known' | 'unknown' | 'unexpected';
 
 /**
  * Writes what a host says of a domain. A word about an older generation, from before what is known, or from a host that
- * the domain has left, is not believed. Idempotent. Returns false for a domain that the inventory does not know.
+ * the domain has left, is not believed. Idempotent. `unknown`: the inventory has no such domain.
  */
 export async function applyObserved(
   tx: EntityManager,
   hostId: string,
   observed: Report & { readonly id: string },
-  operationId: string | null = null,
-): Promise<boolean> {
+  word: Word,
+): Promise<Applied> {
   const row = await findAndLockDomain(tx, observed.id);
-  if (!row) return false;
-  if (isStale(row, observed)) return true;
-  const living = livingStates.includes(observed.state);
-  if (row.hostId !== hostId && !(row.hostId === null && living)) return true;
-  if (row.hostId === null) await adopt(tx, row, hostId);
+  if (!row) return 'unknown';
+  if (isStale(row, observed, word)) return 'known';
+  const living = isLiving(observed.state);
+  if (row.hostId !== hostId) {
+    if (!living || word.kind === 'answer' || !(await mayBeThere(tx, row, hostId, observed))) return 'known';
+    if (word.kind !== 'confirmed') return 'unexpected';
+    await adopt(tx, row, hostId);
+  }
+  const operationId = word.kind === 'answer' ? word.operationId : null;
   await writeReport(tx, row, observed, operationId);
-  if (!living) await settleDomain(tx, row.id, operationId);
-  return true;
+  // An operation gives back at its end: it may be about to start the guest again.
+  if (!living && operationId === null) await settleDomain(tx, row.id, null);
+  return 'known';
 }
 
-/** A guest that the host runs although the inventory thought it halted: the hypervisor is right, so it gets its claim back. */
+/**
+ * May a domain that the inventory has on no host be on this one? A generation is given to one host: it ran there last. A
+ * newer one than the inventory knows was given before the database was restored from a copy. No host of another pool.
+ */
+async function mayBeThere(
+  tx: EntityManager,
+  row: DomainRow,
+  hostId: string,
+  { generation }: Report,
+): Promise<boolean> {
+  if (row.hostId !== null) return false;
+  if (row.lastHostId === hostId) return true;
+  if (generation === row.generation) return false;
+  const host = await firstRowOf(tx, `select 1 from host where id = $1 and pool_id = $2`, [
+    hostId,
+    row.poolId,
+  ]);
+  return host !== undefined;
+}
+
+/** A guest that the host runs although the inventory thought it halted: the hypervisor is right, so it gets back what it needs. */
 async function adopt(tx: EntityManager, row: DomainRow, hostId: string): Promise<void> {
   await rowsOf(tx, `update domain set host_id = $2, last_host_id = $2 where id = $1`, [row.id, hostId]);
   await rowsOf(
@@ -55,6 +104,7 @@ async function adopt(tx: EntityManager, row: DomainRow, hostId: string): Promise
     `insert into claim (domain_id, host_id, vcpus, memory_bytes) values ($1, $2, $3, $4) on conflict do nothing`,
     [row.id, hostId, row.vcpus, row.memoryBytes],
   );
+  await keepHolds(tx, hostId, row.id);
 }
 
 export async function writeReport(
@@ -73,7 +123,7 @@ export async function writeReport(
       row.id,
       report.state,
       report.reason,
-      livingStates.includes(report.state) ? report.pid : null,
+      isLiving(report.state) ? report.pid : null,
       report.generation,
       report.since,
     ],
@@ -89,6 +139,18 @@ export async function writeReport(
 }
 
 /**
+ * An operation was given up, and nobody can say whether the generation that it handed to a host runs there: the domain is
+ * `unknown`, and keeps what it took, until its host has been asked. A guest of which a word is known is let be.
+ */
+export async function doubtDomain(tx: EntityManager, domainId: string): Promise<void> {
+  const row = await findAndLockDomain(tx, domainId);
+  if (!row || row.hostId === null || row.stateSince !== null || isLiving(row.state)) return;
+  const reason = 'Nobody can say whether the guest was started.';
+  const { generation } = row;
+  await writeReport(tx, row, { state: 'unknown', pid: null, reason, generation, since: null }, null);
+}
+
+/**
  * Frees what a domain took from its host once its guest is gone: host, claim and holds. While another operation has the
  * domain, that operation does it at its end, since it may be about to start the guest again.
  */
@@ -98,7 +160,7 @@ export async function settleDomain(
   operationId: string | null,
 ): Promise<void> {
   const row = await lockDomain(tx, domainId);
-  if (livingStates.includes(row.state) || row.hostId === null) return;
+  if (isLiving(row.state) || row.hostId === null) return;
   const other = await firstRowOf(
     tx,
     `select 1 from object_lock where object_type = 'domain' and object_id = $1 and mode = 'exclusive' and granted

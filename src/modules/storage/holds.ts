@@ -66,7 +66,37 @@ export async function takeHolds(
   );
 }
 
-/** Gives back what a domain held. Only once its guest is known to be gone. Idempotent. */
+/** For a guest that already runs there, whatever the rows say: takes what it uses and nobody holds. Refuses nothing. */
+export async function keepHolds(tx: EntityManager, hostId: string, domainId: string): Promise<void> {
+  await rowsOf(
+    tx,
+    `insert into hold (volume_id, host_id, mode, generation, domain_id)
+     select v.id, $1, case when d.read_only then 'ro' else 'rw' end, v.generation, $2
+       from disk d join volume v on v.id = d.volume_id where d.domain_id = $2
+     on conflict do nothing`,
+    [hostId, domainId],
+  );
+}
+
+/**
+ * Gives back what a domain held. Only once its guest is known to be gone. A volume that another guest of the same host
+ * reads as well stays held, for that one: a host has one hold on a volume, however many read it. Idempotent.
+ */
 export async function dropHolds(tx: EntityManager, domainId: string): Promise<void> {
+  // Two readers that end at once must not hand their hold to each other.
+  await rowsOf(
+    tx,
+    `select id from volume where id in (select volume_id from hold where domain_id = $1 union
+            select volume_id from disk where domain_id = $1) order by id for no key update`,
+    [domainId],
+  );
+  await rowsOf(
+    tx,
+    `update hold h set domain_id = other.id
+       from disk d join domain other on other.id = d.domain_id
+      where h.domain_id = $1 and h.mode = 'ro' and d.volume_id = h.volume_id and d.read_only
+        and other.host_id = h.host_id and other.id <> $1`,
+    [domainId],
+  );
   await rowsOf(tx, `delete from hold where domain_id = $1`, [domainId]);
 }

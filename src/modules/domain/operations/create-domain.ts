@@ -71,8 +71,12 @@ export const createDomain = defineOperation({
     await keepBootRepositories(tx, poolId, bootFiles(boot));
     const made = await firstRowOf(
       tx,
-      `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated)
-       select $1, $2, $3, $4, $5, $6, coalesce(bool_or(simulated), false) from host where pool_id = $2
+      // A deleted domain's id may be used again: hosts remember its generations, so the new one goes on counting.
+      `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated, generation)
+       select $1, $2, $3, $4, $5, $6, coalesce(bool_or(simulated), false),
+              (select coalesce(max((o.input->'plan'->>'generation')::int), 0) from operation o
+                where o.target_type = 'domain' and o.target_id = $1 and o.kind = 'domain.delete')
+         from host where pool_id = $2
        on conflict (id) do nothing returning id`,
       [id, poolId, name, vcpus, memoryBytes, JSON.stringify(boot)],
     );

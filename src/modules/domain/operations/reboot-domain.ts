@@ -10,7 +10,7 @@ import { shutdownDomainInput } from '../domain.schema.js';
 import { specFor } from '../domain-spec.js';
 import { type HaltPlan, haltGuest } from './halt-guest.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
-import { type DomainServices, settle } from './services.js';
+import { type DomainServices, doubt, settle } from './services.js';
 import { startGuest } from './start-guest.js';
 
 /** Shuts the guest down and starts it again on the same host, as a new generation; its claim and its holds stay. */
@@ -35,7 +35,10 @@ export const rebootDomain = defineOperation({
           const domain = await lockDomain(tx, plan.domainId);
           // A second runner finds the number already taken: it goes by the plan, not by the row.
           const generation = plan.generation + 1;
-          await rowsOf(tx, `update domain set generation = $2 where id = $1`, [plan.domainId, generation]);
+          await rowsOf(tx, `update domain set generation = $2, state_since = null where id = $1`, [
+            plan.domainId,
+            generation,
+          ]);
           const spec = await specFor(tx, domain, await disksOf(tx, plan.domainId), plan.hostId, generation);
           return { generation, spec };
         }),
@@ -49,4 +52,5 @@ export const rebootDomain = defineOperation({
     });
   },
   settle,
+  doubt,
 });

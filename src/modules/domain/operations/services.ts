@@ -6,7 +6,7 @@ import {
   type OperationContext,
   type StepFencing,
 } from '../../../kernel/operations/define-operation.js';
-import { applyObserved, type Report, settleDomain } from '../observed.js';
+import { applyObserved, doubtDomain, type Report, settleDomain } from '../observed.js';
 
 /** What every operation on a domain works with. */
 export interface DomainServices {
@@ -48,9 +48,13 @@ export async function record(
   plan: DomainPlan,
   observed: Report & { readonly id: string },
 ): Promise<void> {
-  await context.transaction((tx) => applyObserved(tx, plan.hostId, observed, context.operationId));
+  const word = { kind: 'answer', operationId: context.operationId } as const;
+  await context.transaction((tx) => applyObserved(tx, plan.hostId, observed, word));
 }
 
 /** Ends every operation on a domain: a guest that is gone keeps nothing, whatever the operation came to. */
 export const settle = (tx: EntityManager, plan: DomainPlan, ending: Ending): Promise<void> =>
   settleDomain(tx, plan.domainId, ending.operationId);
+
+/** Given up on, with nobody knowing what came of it: a guest that may run keeps all it took. */
+export const doubt = (tx: EntityManager, plan: DomainPlan): Promise<void> => doubtDomain(tx, plan.domainId);

@@ -11,7 +11,7 @@ import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domai
 import { disksOf, lockDomainFor } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
 import { claimHost, hostsAway } from '../placement.js';
-import { type DomainPlan, type DomainServices, settle } from './services.js';
+import { type DomainPlan, type DomainServices, doubt, settle } from './services.js';
 import { startGuest } from './start-guest.js';
 
 export interface StartPlan extends DomainPlan {
@@ -50,7 +50,8 @@ export const startDomain = defineOperation({
     const generation = domain.generation + 1;
     await rowsOf(
       tx,
-      `update domain set host_id = $2, last_host_id = $2, generation = $3, simulated = $4, updated_at = now() where id = $1`,
+      `update domain set host_id = $2, last_host_id = $2, generation = $3, simulated = $4, state_since = null,
+              updated_at = now() where id = $1`,
       [domainId, room.hostId, generation, room.simulated],
     );
     const spec = await specFor(tx, domain, disks, room.hostId, generation);
@@ -75,4 +76,5 @@ export const startDomain = defineOperation({
     });
   },
   settle,
+  doubt,
 });

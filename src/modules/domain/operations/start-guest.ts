@@ -1,18 +1,22 @@
 import { type DomainSpec, inspectDomain, startDomain as start } from '../../../agent-contract/index.js';
+import { isDatabaseUnavailable } from '../../../kernel/database/unavailable.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
-import { internalError } from '../../../kernel/errors/problems.js';
+import { callTimedOut, hostUnreachable, internalError } from '../../../kernel/errors/problems.js';
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
 import { livingStates } from '../domain.states.js';
 import { forceOffGuest } from './halt-guest.js';
 import { type DomainPlan, type DomainServices, onHost, record } from './services.js';
 
+type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
+
 /**
- * Starts the guest and writes that it runs. A declared refusal means that nothing runs. After any other failure of the
- * agent nobody knows: the hypervisor is asked, and a guest that is not surely running is ended, for whoever sees this fail
- * may start the domain elsewhere. A host that does not answer is the engine's business: it asks again.
+ * Starts the guest and writes that it runs. A declared refusal means that nothing runs. After anything else (the agent
+ * failed, its answer cannot be read, the answer cannot be written down) nobody knows: the hypervisor is asked, and a guest
+ * that is not surely running is ended, for whoever sees this fail may start the domain elsewhere. A host or a database that
+ * does not answer is the engine's business: it asks again.
  */
 export async function startGuest(
-  context: Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>,
+  context: Context,
   services: DomainServices,
   plan: DomainPlan,
   fencing: StepFencing,
@@ -21,14 +25,32 @@ export async function startGuest(
   try {
     await record(context, plan, await onHost(context, services, plan, fencing, start, { spec }));
   } catch (error) {
-    if (!isProblem(error, internalError)) throw error;
-    const { domainId, generation } = plan;
-    const { domain } = await services.links.call(plan.hostId, inspectDomain, { domainId });
+    const told = isProblem(error) && !isProblem(error, internalError);
+    if (told || context.signal.aborted || isDatabaseUnavailable(error)) throw error;
+    if (!(await runsAfterAll(context, services, plan, fencing))) throw error;
+  }
+}
+
+async function runsAfterAll(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+  fencing: StepFencing,
+): Promise<boolean> {
+  const { domainId, generation, hostId } = plan;
+  const { signal } = context;
+  try {
+    const { domain } = await services.links.call(hostId, inspectDomain, { domainId }, { signal });
     if (domain?.generation === generation && livingStates.includes(domain.state)) {
       await record(context, plan, domain);
-      return;
+      return true;
     }
     await forceOffGuest(context, services, plan, fencing);
-    throw error;
+    return false;
+  } catch (cause) {
+    if (signal.aborted || isDatabaseUnavailable(cause)) throw cause;
+    // As long as nobody can say, it is tried again: the start did reach the host, so this never ends as `failed`.
+    if (isProblem(cause, callTimedOut)) throw callTimedOut(cause.detail, { cause });
+    throw hostUnreachable('The host cannot say whether the guest runs.', { cause });
   }
 }

@@ -25,9 +25,10 @@ function nestLogger(log: Logger): LoggerService {
  */
 export async function createApplication(
   root: DynamicModule,
-  options: { log: Logger; registry: Registry; simulated: boolean },
+  options: { log: Logger; registry: Registry; simulated: boolean; trustedProxies?: readonly string[] },
 ): Promise<NestFastifyApplication> {
-  const app = await NestFactory.create<NestFastifyApplication>(root, new DomusAdapter(options.log), {
+  const adapter = new DomusAdapter(options.log, options.trustedProxies);
+  const app = await NestFactory.create<NestFastifyApplication>(root, adapter, {
     logger: nestLogger(options.log),
     abortOnError: false,
   });

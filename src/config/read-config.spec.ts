@@ -19,6 +19,13 @@ describe('configuration', () => {
     expect(config.redisUrl).toBeUndefined();
   });
 
+  it('trusts no proxy unless it is named', () => {
+    const trusted = (text: string) =>
+      readServerConfig({ ...server, DOMUS_TRUSTED_PROXIES: text }).trustedProxies;
+    expect(trusted('')).toEqual([]);
+    expect(trusted('127.0.0.1, fd00::/8')).toEqual(['127.0.0.1', 'fd00::/8']);
+  });
+
   it('takes an empty variable for an absent one', () => {
     expect(readServerConfig({ ...server, REDIS_URL: '' }).redisUrl).toBeUndefined();
   });
@@ -29,6 +36,7 @@ describe('configuration', () => {
     ['DATABASE_URL', 'mysql://secret@h'],
     ['DOMUS_ROLES', 'api,cook'],
     ['DOMUS_DATA_DIR', 'relative'],
+    ['DOMUS_TRUSTED_PROXIES', '10.0.0.0/8,somewhere'],
   ])('stops the start with one sentence that names %s and does not repeat its value', (name, value) => {
     const start = () => readServerConfig({ ...server, [name]: value });
     expect(start).toThrow(ConfigError);

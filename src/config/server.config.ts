@@ -11,6 +11,15 @@ const roles = z
   .pipe(z.array(role).min(1))
   .transform((list) => new Set(list));
 
+const proxies = z
+  .string()
+  .default('')
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .transform((list) => list.filter((part) => part !== ''))
+  .pipe(
+    z.array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], 'must be addresses or networks (CIDR)')),
+  );
+
 const schema = z
   .object({
     DOMUS_DATA_DIR: absolutePath,
@@ -23,6 +32,7 @@ const schema = z
     DOMUS_LISTEN: listenAddress.prefault('127.0.0.1:8080'),
     DOMUS_METRICS_LISTEN: listenAddress.prefault('127.0.0.1:9464'),
     DOMUS_ENROL_LISTEN: listenAddress.prefault('127.0.0.1:8443'),
+    DOMUS_TRUSTED_PROXIES: proxies,
     DOMUS_ROLES: roles,
     DOMUS_ADMIN_TOKEN_FILE: absolutePath.optional(),
     DOMUS_SECRET_KEY_FILE: absolutePath,
@@ -35,6 +45,8 @@ const schema = z
     /** Absent: BullMQ's PostgreSQL backend moves the work. */
     redisUrl: env.REDIS_URL,
     listen: env.DOMUS_LISTEN,
+    /** Their `X-Forwarded-*` headers are believed: who the caller is, and that it came by HTTPS. Nobody else's are. */
+    trustedProxies: env.DOMUS_TRUSTED_PROXIES,
     metricsListen: env.DOMUS_METRICS_LISTEN,
     enrolListen: env.DOMUS_ENROL_LISTEN,
     roles: env.DOMUS_ROLES,

@@ -86,6 +86,7 @@ async function start(
     log,
     registry,
     simulated: config.simulated,
+    trustedProxies: config.trustedProxies,
   });
   undo.later('close the application', () => app.close());
   if (config.adminTokenFile !== undefined)

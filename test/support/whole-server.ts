@@ -89,6 +89,7 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
       databaseUrl: database.url,
       redisUrl: undefined,
       listen: anyPort,
+      trustedProxies: [],
       metricsListen: anyPort,
       enrolListen: anyPort,
       roles: new Set(['api', 'worker', 'link']),

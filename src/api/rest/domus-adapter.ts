@@ -13,8 +13,10 @@ const isReply = (response: unknown): response is FastifyReply =>
 
 /** Fastify as this server runs it: bounded bodies, our trace ids, and answers that are text already. */
 export class DomusAdapter extends FastifyAdapter {
-  constructor(log: Logger) {
+  /** `trustedProxies`: addresses or networks whose word on where a request came from is believed. */
+  constructor(log: Logger, trustedProxies: readonly string[] = []) {
     super({
+      trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
       bodyLimit: BODY_LIMIT,
       genReqId: (request: IncomingMessage) => traceIdOf(request),
       routerOptions: { maxParamLength: 256, caseSensitive: true, ignoreTrailingSlash: false },

@@ -39,8 +39,11 @@ export async function up(
   }
   terminal.out(`ready: ${server.url} token: ${folder.adminTokenFile}`);
   if (command.demo) {
-    const demo = await runDemo({ folder, client, kit: (await kit) ?? null });
-    terminal.out(`demo: domain ${demo.domainId} prompt after ${demo.seconds} s`);
+    const shown = runDemo({ folder, client, kit: (await kit) ?? null });
+    const demo = await (interrupted ? Promise.race([shown, interrupted]) : shown);
+    if (demo) terminal.out(`demo: domain ${demo.domainId} prompt after ${demo.seconds} s`);
+    // Whatever it still waits for after a Ctrl-C is about to end.
+    shown.catch(() => undefined);
   }
   if (!interrupted) return exitCode.done;
   await Promise.race([interrupted, allEnded(folder, config.databaseUrl === undefined)]);

@@ -254,6 +254,30 @@ describe('a console session', () => {
     expect(await connected.closed).toMatchObject({ code: 4002 });
   });
 
+  it('lets a client go that does not read, and neither the guest nor the others wait for it', async () => {
+    const guest = await aRunningGuest();
+    const [sleeper, reader] = [await connect(await aSession(guest)), await connect(await aSession(guest))];
+    let read = 0;
+    reader.client.on('message', (data: Buffer) => (read += data.length));
+    sleeper.client.pause();
+    const line = host.driver.hypervisor.lineOf(guest.domainId, guest.consoleId);
+    const piece = Buffer.alloc(64 * 1024, 0x41);
+    let sent = 0;
+    // Until only the reader is left at the agent; each piece waits for the reader, as a serial line would.
+    while (line.size > 1) {
+      line.feed(piece);
+      sent += piece.length;
+      expect(sent).toBeLessThan(256 * 1024 * 1024);
+      await eventually(async () => read >= sent, { what: 'that the reader has it' });
+    }
+    sleeper.client.resume();
+    expect(await sleeper.closed).toMatchObject({ code: 4002 });
+    reader.client.send(Buffer.from('still-here\n'));
+    await says(reader, 'still-here');
+    reader.client.close();
+    await reader.closed;
+  }, 60_000);
+
   it('opens no other guest than the one that it was given for', async () => {
     const guest = await aRunningGuest();
     const session = await aSession(guest);

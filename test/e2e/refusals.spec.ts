@@ -3,6 +3,7 @@ import { DomusCommand } from '../support/domus-command.js';
 import { eventually } from '../support/eventually.js';
 import { httpFaces, type HttpFaces } from '../support/http-faces.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { startRedis, type TestRedis } from '../support/redis.js';
 import { rowCounts } from '../support/row-counts.js';
 import { type Method } from '../support/test-server.js';
 
@@ -13,6 +14,7 @@ import { type Method } from '../support/test-server.js';
 const GIB = 1024 ** 3;
 const domus = new DomusCommand();
 let postgres: TestPostgres;
+let redis: TestRedis;
 let faces: HttpFaces;
 let poolId: string;
 let repositoryId: string;
@@ -21,7 +23,12 @@ let stubborn: string;
 let halted: string;
 let huge: string;
 
-const up = () => domus.run(['up', '--port', '0', '--detach', '--simulate'], { DATABASE_URL: postgres.url });
+/** As in production: PostgreSQL and Redis of one's own. */
+const up = () =>
+  domus.run(['up', '--port', '0', '--detach', '--simulate'], {
+    DATABASE_URL: postgres.url,
+    REDIS_URL: redis.url,
+  });
 
 const domainInput = (over: object = {}) => ({
   name: 'guest',
@@ -39,7 +46,7 @@ const create = async (input: object): Promise<string> => {
 };
 
 beforeAll(async () => {
-  postgres = await startPostgres();
+  [postgres, redis] = await Promise.all([startPostgres(), startRedis()]);
   const answer = await up();
   if (answer.code !== 0) throw new Error(answer.err);
   faces = httpFaces((await domus.status()).url ?? '', domus.token);
@@ -63,7 +70,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await domus.remove();
-  await postgres?.stop();
+  await Promise.all([postgres?.stop(), redis?.stop()]);
 }, 60_000);
 
 const stateOf = (id: string, state: string): Promise<true> =>

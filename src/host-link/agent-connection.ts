@@ -76,7 +76,7 @@ export class AgentConnection {
   private lastId = 0;
   private heard = Date.now();
   private readonly beat: NodeJS.Timeout;
-  private stateListener: ((frame: StateFrame) => void) | null = null;
+  private stateListener: ((frame: StateFrame, bytes: number) => void) | null = null;
   /** Resolves when the connection is over. */
   readonly closed: Promise<void>;
 
@@ -128,8 +128,8 @@ export class AgentConnection {
     return this.socket.readyState === WebSocket.OPEN;
   }
 
-  /** Where the frames of a state stream go from now on. */
-  onState(listener: (frame: StateFrame) => void): void {
+  /** Where the frames of a state stream go from now on, each with how long its text was. */
+  onState(listener: (frame: StateFrame, bytes: number) => void): void {
     this.stateListener = listener;
   }
 
@@ -177,17 +177,17 @@ export class AgentConnection {
     this.heard = Date.now();
     try {
       if (isBinary) throw new FrameError('The control channel carries text only.');
-      this.take(readFrame(frameToServer, data.toString('utf8')));
+      this.take(readFrame(frameToServer, data.toString('utf8')), data.length);
     } catch (error) {
       this.log.warn({ err: error, hostId: this.target.hostId }, 'a message that is no frame ended the link');
       this.socket.close(1002, 'frame');
     }
   }
 
-  private take(frame: FrameToServer): void {
+  private take(frame: FrameToServer, bytes: number): void {
     if ('method' in frame) {
       if (frame.method === 'hello') this.greet(frame.params);
-      else this.stateListener?.(frame.params);
+      else this.stateListener?.(frame.params, bytes);
       return;
     }
     // An answer that nobody waits for any more is dropped.

@@ -5,7 +5,7 @@ import { type InventorySink } from './host-link.js';
 
 interface Parts {
   readonly hostId: string;
-  readonly connect: () => Promise<AgentConnection>;
+  readonly connect: () => Promise<Pick<AgentConnection, 'onState' | 'call' | 'terminate' | 'closed'>>;
   readonly sink: InventorySink;
   /** False once the lease has run out: then another replica may be the one that writes. */
   readonly owned: () => boolean;
@@ -13,14 +13,15 @@ interface Parts {
   readonly backoffMs: (failures: number) => number;
 }
 
-/** More frames than this waiting for the inventory: they are dropped, and a snapshot asked for in their place. */
+/** More than this waiting for the inventory: it is dropped, and a snapshot asked for in its place. */
 const MAX_WAITING = 1_000;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const WATCH_EVERY_MS = 500;
 
 /** Reads one host's state stream into the inventory, in order and one frame at a time, until it is stopped. */
 export class StreamReader {
   private readonly stopping = new AbortController();
-  private connection: AgentConnection | null = null;
+  private connection: Pick<AgentConnection, 'terminate'> | null = null;
   private heardAt = performance.now();
   private toldLost = false;
   private tail: Promise<void> = Promise.resolve();
@@ -53,11 +54,12 @@ export class StreamReader {
   }
 
   /** One subscription, until its connection ends, a frame is missing, or the inventory could not take one. */
-  private async readOnce(onSnapshot: () => void): Promise<void> {
+  private async readOnce(onTaken: () => void): Promise<void> {
     const connection = await this.parts.connect();
     this.connection = connection;
     let expected = -1;
     let waiting = 0;
+    let waitingBytes = 0;
     let over: () => void = () => undefined;
     let failed = false;
     const ended = new Promise<void>((resolve) => (over = resolve));
@@ -67,19 +69,24 @@ export class StreamReader {
       this.parts.log.warn({ err: error, hostId: this.parts.hostId }, reason);
       over();
     };
-    connection.onState((frame) => {
+    connection.onState((frame, bytes) => {
       if (failed || this.stopping.signal.aborted) return;
       this.heardAt = performance.now();
-      if (frame.kind === 'snapshot') onSnapshot();
-      else if (frame.seq !== expected) return fail('a state frame is missing');
+      if (frame.kind === 'delta' && frame.seq !== expected) return fail('a state frame is missing');
       expected = frame.seq + 1;
       waiting += 1;
-      if (waiting > MAX_WAITING) return fail('the inventory does not keep up with the state stream');
+      waitingBytes += bytes;
+      if (waiting > MAX_WAITING || (waiting > 1 && waitingBytes > MAX_WAITING_BYTES))
+        return fail('the inventory does not keep up with the state stream');
       this.tail = this.tail.then(async () => {
         waiting -= 1;
-        if (failed || this.stopping.signal.aborted || !this.parts.owned()) return;
+        waitingBytes -= bytes;
+        if (failed || this.stopping.signal.aborted) return;
+        // What is not taken now is not taken later either: with the lease back, all of it must come again.
+        if (!this.parts.owned()) return fail('the lease of the state stream has run out');
         try {
           await this.deliver(frame);
+          if (frame.kind === 'snapshot') onTaken();
         } catch (error) {
           fail('the inventory could not take a state frame', error);
         }
@@ -111,8 +118,11 @@ export class StreamReader {
     this.connection?.terminate();
     const { hostId, sink, log, owned } = this.parts;
     this.tail = this.tail.then(async () => {
-      if (!owned() || performance.now() - this.heardAt < silenceMs) return;
       try {
+        if (!owned() || performance.now() - this.heardAt < silenceMs) {
+          this.toldLost = false; // not told: the next look decides anew
+          return;
+        }
         await sink.lost(hostId);
         log.warn({ hostId }, 'the host has gone silent');
       } catch (error) {

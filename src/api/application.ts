@@ -10,6 +10,7 @@ import { installOpenApi } from './rest/openapi.js';
 import { ParsePipe } from './rest/parse.pipe.js';
 import { answerProblem, ProblemFilter } from './rest/problem.filter.js';
 import { installRequestMetrics } from './rest/request-metrics.js';
+import { Upgrades } from './upgrades.js';
 
 /** Nest's own lines: what it maps and starts is for us alone. */
 function nestLogger(log: Logger): LoggerService {
@@ -27,7 +28,8 @@ export async function createApplication(
   root: DynamicModule,
   options: { log: Logger; registry: Registry; simulated: boolean; trustedProxies?: readonly string[] },
 ): Promise<NestFastifyApplication> {
-  const adapter = new DomusAdapter(options.log, options.trustedProxies);
+  const everyAnswer: Record<string, string> = options.simulated ? { 'domus-simulated': 'true' } : {};
+  const adapter = new DomusAdapter(options.log, everyAnswer, options.trustedProxies);
   const app = await NestFactory.create<NestFastifyApplication>(root, adapter, {
     logger: nestLogger(options.log),
     abortOnError: false,
@@ -37,7 +39,8 @@ export async function createApplication(
   const fastify = app.getHttpAdapter().getInstance();
   fastify.setErrorHandler((error, request, reply) => answerProblem(options.log, error, request, reply));
   installRequestMetrics(fastify, options.registry);
-  installGate(fastify, app.get(Authenticator), options);
+  installGate(fastify, app.get(Authenticator), everyAnswer);
+  app.get(Upgrades).everyAnswerHas(everyAnswer);
   installOpenApi(app);
   await app.init();
   await fastify.ready();

@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { type FastifyRequest } from 'fastify';
+import { type EventEmitter } from 'node:events';
 import { type IncomingMessage, type Server } from 'node:http';
 import { type Duplex } from 'node:stream';
 import { type ProblemError } from '../kernel/errors/problem.js';
@@ -23,12 +24,44 @@ const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('
 export class Upgrades implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly takers: { path: RegExp; take: UpgradeHandler }[] = [];
   private readonly sockets = new Set<Duplex>();
+  private headerLines: readonly string[] = [];
 
   constructor(private readonly adapters: HttpAdapterHost) {}
 
   /** `path` is matched against the address without its query. */
   serve(path: RegExp, take: UpgradeHandler): void {
     this.takers.push({ path, take });
+  }
+
+  /** Headers that every answer has, refusals of an upgrade too. Set before it listens. */
+  everyAnswerHas(headers: Readonly<Record<string, string>>): void {
+    this.headerLines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  }
+
+  /** A WebSocket server whose handshakes are answers like any other. */
+  markHandshakes(server: EventEmitter): void {
+    server.on('headers', (lines: string[]) => lines.push(...this.headerLines));
+  }
+
+  /** A refusal before the WebSocket is there: an ordinary HTTP answer on the bare socket. */
+  refuse(socket: Duplex, problem: ProblemError, traceId: string): void {
+    // Not left half open: the client could keep it so, and the server from stopping.
+    socket.once('finish', () => socket.destroy());
+    const { status, title } = problem.definition;
+    const body = JSON.stringify(problem.toProblem(traceId));
+    socket.end(
+      [
+        `HTTP/1.1 ${status} ${title}`,
+        'connection: close',
+        'cache-control: no-store',
+        'content-type: application/problem+json',
+        `content-length: ${Buffer.byteLength(body)}`,
+        `domus-trace-id: ${traceId}`,
+        ...this.headerLines,
+        '',
+        body,
+      ].join('\r\n'),
+    );
   }
 
   onApplicationBootstrap(): void {
@@ -44,7 +77,7 @@ export class Upgrades implements OnApplicationBootstrap, BeforeApplicationShutdo
         if (taker) taker.take(request, socket, head);
         else if (path === GRAPHQL_PATH && others.length > 0)
           for (const other of others) other.call(server, request, socket, head);
-        else refuseUpgrade(socket, routeNotFound('No WebSocket is served here.'), traceIdOf(request));
+        else this.refuse(socket, routeNotFound('No WebSocket is served here.'), traceIdOf(request));
       });
     });
   }
@@ -59,26 +92,6 @@ export class Upgrades implements OnApplicationBootstrap, BeforeApplicationShutdo
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
   }
-}
-
-/** A refusal before the WebSocket is there: an ordinary HTTP answer on the bare socket. */
-export function refuseUpgrade(socket: Duplex, problem: ProblemError, traceId: string): void {
-  // Not left half open: the client could keep it so, and the server from stopping.
-  socket.once('finish', () => socket.destroy());
-  const { status, title } = problem.definition;
-  const body = JSON.stringify(problem.toProblem(traceId));
-  socket.end(
-    [
-      `HTTP/1.1 ${status} ${title}`,
-      'connection: close',
-      'cache-control: no-store',
-      'content-type: application/problem+json',
-      `content-length: ${Buffer.byteLength(body)}`,
-      `domus-trace-id: ${traceId}`,
-      '',
-      body,
-    ].join('\r\n'),
-  );
 }
 
 /**

@@ -63,6 +63,8 @@ interface Options {
   readonly memoryBytes?: number;
   readonly version?: PostgresVersion;
   readonly redisUrl?: string;
+  /** As `up --simulate` starts the server. */
+  readonly simulated?: boolean;
 }
 
 const ENDED = ['succeeded', 'failed', 'cancelled', 'needs_attention'];
@@ -81,6 +83,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         DOMUS_DATA_DIR: scratch.path,
         DATABASE_URL: database.url,
         REDIS_URL: options.redisUrl,
+        DOMUS_SIMULATED: String(options.simulated ?? false),
         DOMUS_LISTEN: listen,
         DOMUS_METRICS_LISTEN: '127.0.0.1:0',
         DOMUS_ENROL_LISTEN: enrolListen,

@@ -8,7 +8,7 @@ const forwarded = {
 };
 
 async function cameFrom(trusted: string[], remoteAddress: string): Promise<unknown> {
-  const fastify = new DomusAdapter(pino({ level: 'silent' }), trusted).getInstance();
+  const fastify = new DomusAdapter(pino({ level: 'silent' }), {}, trusted).getInstance();
   fastify.get('/', (request) => ({ protocol: request.protocol, ip: request.ip, host: request.host }));
   return (await fastify.inject({ url: '/', headers: forwarded, remoteAddress })).json();
 }

@@ -14,7 +14,11 @@ const isReply = (response: unknown): response is FastifyReply =>
 /** Fastify as this server runs it: bounded bodies, our trace ids, and answers that are text already. */
 export class DomusAdapter extends FastifyAdapter {
   /** `trustedProxies`: addresses or networks whose word on where a request came from is believed. */
-  constructor(log: Logger, trustedProxies: readonly string[] = []) {
+  constructor(
+    log: Logger,
+    everyAnswer: Readonly<Record<string, string>>,
+    trustedProxies: readonly string[] = [],
+  ) {
     super({
       trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
       bodyLimit: BODY_LIMIT,
@@ -23,9 +27,9 @@ export class DomusAdapter extends FastifyAdapter {
       forceCloseConnections: 'idle',
       // Slow senders are cut off: headers within Node's own limit, the whole request within this.
       requestTimeout: 60_000,
-      // An address that cannot be decoded never comes to a route.
+      // An address that cannot be decoded never comes to a route, nor to the gate.
       frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
-        answerProblem(log, error, request, reply),
+        answerProblem(log, error, request, reply.headers({ 'domus-trace-id': request.id, ...everyAnswer })),
       // A JSON body may not smuggle a prototype in.
       onProtoPoisoning: 'error',
       onConstructorPoisoning: 'error',

@@ -51,13 +51,13 @@ function forgetEmptyBody({ headers }: FastifyRequest): void {
 export function installGate(
   fastify: FastifyInstance,
   authenticator: Authenticator,
-  options: { simulated: boolean },
+  everyAnswer: Readonly<Record<string, string>>,
 ): void {
   fastify.decorateRequest('caller', null);
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('domus-trace-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
-    if (options.simulated) reply.header('domus-simulated', 'true');
+    reply.headers({ ...everyAnswer });
     forgetEmptyBody(request);
     const url = request.routeOptions.url;
     if (request.is404 || url === undefined || url === GRAPHQL_PATH || STATIC.test(url)) return;

@@ -5,7 +5,7 @@ import { type Logger } from 'pino';
 import { WebSocketServer } from 'ws';
 import { traceIdOf } from '../../../api/caller.js';
 import { reportFailure, toProblemError } from '../../../api/failure.js';
-import { isSameOrigin, refuseUpgrade, Upgrades } from '../../../api/upgrades.js';
+import { isSameOrigin, Upgrades } from '../../../api/upgrades.js';
 import { invalidToken, requestInvalid, requestMalformed } from '../../../kernel/errors/problems.js';
 import { LOG } from '../../../kernel/logging/log.token.js';
 import { consoleOriginRefused } from '../console.errors.js';
@@ -39,6 +39,7 @@ export class ConsoleUpgrade implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
+    this.upgrades.markHandshakes(this.sockets);
     this.upgrades.serve(PATH, (request, socket, head) => void this.upgrade(request, socket, head));
   }
 
@@ -59,7 +60,7 @@ export class ConsoleUpgrade implements OnModuleInit {
     } catch (error) {
       const problem = toProblemError(error);
       reportFailure(this.log, problem, { traceId, method: 'GET', path: '/v1/consoles/:id/sessions/:id' });
-      refuseUpgrade(socket, problem, traceId);
+      this.upgrades.refuse(socket, problem, traceId);
     }
   }
 

@@ -71,12 +71,14 @@ export const createDomain = defineOperation({
     await keepBootRepositories(tx, poolId, bootFiles(boot));
     const made = await firstRowOf(
       tx,
+      // A pool without hosts is taken for what all the others are.
       // A deleted domain's id may be used again: hosts remember its generations, so the new one goes on counting.
       `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated, generation)
-       select $1, $2, $3, $4, $5, $6, coalesce(bool_or(simulated), false),
+       select $1, $2, $3, $4, $5, $6,
+              coalesce(bool_or(simulated) filter (where pool_id = $2), bool_and(simulated), false),
               (select coalesce(max((o.input->'plan'->>'generation')::int), 0) from operation o
                 where o.target_type = 'domain' and o.target_id = $1 and o.kind = 'domain.delete')
-         from host where pool_id = $2
+         from host
        on conflict (id) do nothing returning id`,
       [id, poolId, name, vcpus, memoryBytes, JSON.stringify(boot)],
     );

@@ -17,7 +17,7 @@ import {
   removeVolume,
   VOLUMES,
 } from './volume-files.js';
-import { placeOf, walkToFile } from './walk.js';
+import { placeOf, walkToFile } from '../shared/walk.js';
 
 /** What the operating system says of a folder that is away or broken. Other errors are bugs and pass through. */
 const UNREACHABLE = [

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { link, open, unlink, type FileHandle } from 'node:fs/promises';
 import { repositoryUnavailable } from '../../agent-contract/index.js';
 import { errorCode } from '../shared/error-code.js';
-import { below } from './walk.js';
+import { below } from '../shared/walk.js';
 
 /** Holds the repository's id. A mount point whose disk is not mounted lacks it, and so is not taken for the repository. */
 export const MARKER = '.domus-repository';

@@ -14,7 +14,7 @@ import { parseQcow2Header, QCOW2_HEADER_BYTES } from '../image/qcow2-header.js';
 import { errorCode } from '../shared/error-code.js';
 import { wholeSectors } from '../shared/whole-sectors.js';
 import { type CreateQcow2 } from './qemu-img.js';
-import { below, openBytes, openEntry } from './walk.js';
+import { below, openBytes, openEntry } from '../shared/walk.js';
 
 /** The folder of volumes inside a repository. Nobody names a path into it; files are named by volume id alone. */
 export const VOLUMES = 'volumes';

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { repositoryFull } from '../../agent-contract/index.js';
+import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
 import { exerciseBackend, refusal } from '../conformance/exercise-backend.js';
 import { FakeBackend } from './fake-backend.js';
 
@@ -22,6 +23,28 @@ exerciseBackend(
   },
   ['raw', 'qcow2'],
 );
+
+describe('a folder that is really there', () => {
+  it('has the files that it has, and no path leads out of it by a link', async () => {
+    const path = await mkdtemp(join(tmpdir(), 'domus-fake-'));
+    try {
+      await mkdir(join(path, 'boot'));
+      await writeFile(join(path, 'boot/vmlinuz'), 'kernel');
+      await symlink('/etc/passwd', join(path, 'passwd'));
+      const repository = { id: randomUUID(), kind: 'directory' as const, path };
+      const fake = new FakeBackend();
+      await fake.attach(repository, { create: false });
+      const found = await fake.resolveFile(repository, 'boot/vmlinuz');
+      expect(found).toEqual({ absolutePath: join(path, 'boot/vmlinuz'), sizeBytes: 6 });
+      expect(await refusal(fake.resolveFile(repository, 'boot/initrd.img'))).toBe(fileNotFound.code);
+      expect(await refusal(fake.resolveFile(repository, 'boot'))).toBe(fileNotFound.code);
+      expect(await refusal(fake.resolveFile(repository, 'passwd'))).toBe(pathOutsideRepository.code);
+      expect(await readdir(path)).toEqual(['boot', 'passwd']);
+    } finally {
+      await rm(path, { recursive: true });
+    }
+  });
+});
 
 describe('the faults of the fake backend', () => {
   const repository = { id: randomUUID(), kind: 'directory' as const, path: '/srv/images' };

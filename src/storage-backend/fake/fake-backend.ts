@@ -1,3 +1,5 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import {
   repositoryFull,
   repositoryUnavailable,
@@ -8,6 +10,7 @@ import {
 import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
 import { type FoundVolume, type RepositoryRoom, type StorageBackend } from '../backend.js';
 import { confinedSegments } from '../shared/confined-path.js';
+import { placeOf, walkToFile } from '../shared/walk.js';
 import { wholeSectors } from '../shared/whole-sectors.js';
 import { FakeFaults } from './faults.js';
 import { loadFakeState, saveFakeState, type FakeRepository, type FakeState } from './state-file.js';
@@ -17,9 +20,11 @@ const TEBIBYTE = 2 ** 40;
 const FILE_BYTES = 8 * 1024 * 1024;
 
 /**
- * Storage that is only remembered, for simulated hosts and tests. Every path that stays inside the repository is a file,
- * unless one of its names begins with `missing`; so is every folder that a repository is made on. What was made is kept
- * in the state file, if one is given, so that a simulated host that is restarted finds its volumes.
+ * Storage that is only remembered, for simulated hosts and tests. Where the folder of a repository is really there, its
+ * files are what they are, by the rules of a directory; nothing is ever written into it. Elsewhere every path that stays
+ * inside the repository is a file, unless one of its names begins with `missing`, and so is every folder that a repository
+ * is made on. What was made is kept in the state file, if one is given, so that a simulated host that is restarted finds
+ * its volumes.
  */
 export class FakeBackend implements StorageBackend {
   readonly kind: RepositoryRef['kind'];
@@ -62,12 +67,14 @@ export class FakeBackend implements StorageBackend {
   }
 
   resolveFile(repository: RepositoryRef, path: string): Promise<{ absolutePath: string; sizeBytes: number }> {
-    return this.faults.around('resolveFile', () => {
+    return this.faults.around('resolveFile', async () => {
       const segments = confinedSegments(path);
       if (segments[0] === 'volumes') {
         throw pathOutsideRepository('"volumes" belongs to Domus; no path leads into it.');
       }
       this.#attached(repository);
+      const real = await findReal(repository, segments);
+      if (real) return real;
       if (segments.length === 0 || isMissing(segments)) throw fileNotFound(`There is no "${path}".`);
       return { absolutePath: `${repository.path}/${segments.join('/')}`, sizeBytes: FILE_BYTES };
     });
@@ -128,6 +135,25 @@ export class FakeBackend implements StorageBackend {
 
   #save(): void {
     if (this.#stateFile !== null) saveFakeState(this.#stateFile, this.#state);
+  }
+}
+
+/** The file of a folder that is really there; null where none is. Refuses what the directory backend refuses. */
+async function findReal(
+  repository: RepositoryRef,
+  segments: readonly string[],
+): Promise<{ absolutePath: string; sizeBytes: number } | null> {
+  const root = await open(repository.path, constants.O_RDONLY | constants.O_DIRECTORY).catch(() => null);
+  if (!root) return null;
+  try {
+    const { file, stats } = await walkToFile(root, segments);
+    try {
+      return { absolutePath: await placeOf(file), sizeBytes: stats.size };
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await root.close();
   }
 }
 

@@ -24,10 +24,10 @@ export class FakeFaults {
     this.#planned.length = 0;
   }
 
-  async around<T>(call: BackendCall, work: () => T): Promise<T> {
+  async around<T>(call: BackendCall, work: () => T | Promise<T>): Promise<T> {
     const due = this.#due(call);
     if (due && due.at !== 'answer') throw due.error;
-    const result = work();
+    const result = await work();
     if (due) throw due.error;
     return result;
   }

@@ -1,7 +1,7 @@
 import { constants, type BigIntStats, type Stats } from 'node:fs';
 import { open, readlink, type FileHandle } from 'node:fs/promises';
 import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
-import { errorCode } from '../shared/error-code.js';
+import { errorCode } from './error-code.js';
 
 /**
  * Linux's O_PATH, which Node does not name: a handle on the file's place and not on its bytes. Opening a FIFO, a device

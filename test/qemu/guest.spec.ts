@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BootKit } from '../../src/boot-kit/index.js';
@@ -171,16 +172,54 @@ it('a start that an agent could not finish is finished by the same call to the n
 
 it('a pid that was taken again by another process is not the guest, and is left alone', async () => {
   const domain = host.aDomain();
-  const { pid } = await host.driver.start(domain);
+  await host.driver.start(domain);
+  const other = spawn('sleep', ['60'], { stdio: 'ignore' });
+  const ended = once(other, 'exit');
   const next = await host.whileAway(async () => {
+    await host.killGuest(domain.id);
     const file = join(host.domainsDir, domain.id, 'process.json');
-    const record = JSON.parse(readFileSync(file, 'utf8')) as { startTicks: string };
-    writeFileSync(file, JSON.stringify({ ...record, startTicks: '1' }));
+    const record = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...record, pid: other.pid }));
   });
   expect(await next.inspect(domain.id)).toMatchObject({ state: 'crashed' });
   await next.forceOff(domain.id);
   await next.forget(domain.id);
-  expect(host.pids()).toEqual([pid]);
+  expect(other.exitCode ?? other.signalCode).toBeNull();
+  other.kill();
+  await ended;
+});
+
+it.each([
+  ['of another form', (text: string) => text.replace('"bootId"', '"boot"')],
+  ['cut off', (text: string) => text.slice(0, text.indexOf('"vcpus"'))],
+])('a guest that lives is told of, and can be ended, though its record is %s', async (_what, damage) => {
+  const domain = { ...host.aDomain(), generation: 4 };
+  const { pid } = await host.driver.start(domain);
+  const next = await host.whileAway(async () => {
+    const folder = join(host.domainsDir, domain.id);
+    writeFileSync(join(folder, 'spec.json'), damage(readFileSync(join(folder, 'spec.json'), 'utf8')));
+    writeFileSync(join(folder, 'process.json'), '');
+  });
+  host.forgiveFaults();
+  expect(await next.list()).toEqual([
+    expect.objectContaining({ id: domain.id, generation: 4, state: 'running', pid }),
+  ]);
+  await next.forceOff(domain.id);
+  expect([await next.inspect(domain.id), host.pids()]).toEqual([
+    expect.objectContaining({ state: 'halted' }),
+    [],
+  ]);
+});
+
+it('a guest whose process is not the one that was written down is found in the process table', async () => {
+  const domain = host.aDomain();
+  const { pid } = await host.driver.start(domain);
+  const next = await host.whileAway(async () => {
+    const file = join(host.domainsDir, domain.id, 'process.json');
+    const record = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...record, startTicks: '1' }));
+  });
+  expect(await next.inspect(domain.id)).toMatchObject({ state: 'running', pid });
 });
 
 it(

@@ -130,6 +130,20 @@ export class DomainFolder {
     return readRecord(this.file('outcome.json'), outcome);
   }
 
+  /** The generation of the process, from whatever of the folder can still be read: any agent's records have had it there. */
+  async guessGeneration(pid: number): Promise<number | null> {
+    const told = await this.readProcess().catch(() => null);
+    if (told?.pid === pid) return told.generation;
+    const numbers = await Promise.all(
+      ['starting.json', 'spec.json'].map(async (name) => {
+        const text = await readFile(this.file(name), 'utf8').catch(() => '');
+        const found = /"domain":\{.*?"generation":(\d+)/.exec(text)?.[1];
+        return found === undefined ? 0 : Number(found);
+      }),
+    );
+    return Math.max(...numbers) || null;
+  }
+
   async readQemuLog(): Promise<string> {
     return readFile(this.qemuLog, 'utf8').catch(() => '');
   }

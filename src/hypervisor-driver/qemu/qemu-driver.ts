@@ -19,7 +19,7 @@ import { hasSandbox, qemuFingerprint } from './fingerprint.js';
 import { DomainFolder, type GuestRecord, domainFolders } from './guest-record.js';
 import { type GuestEnd, LiveGuest, type LiveGuestHandlers } from './live-guest.js';
 import { QmpUnavailable } from './qmp/client.js';
-import { endedUnseen, findGuest } from './recover.js';
+import { endedUnseen, findGuest, type Found, salvageGuest } from './recover.js';
 import { type GuestState } from './run-state.js';
 import { SerialLine } from './serial-line.js';
 import { type QemuDriverOptions, type QemuSettings, settle } from './settings.js';
@@ -76,7 +76,12 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
     const found = await Promise.all(
       (await domainFolders(this.settings.domainsDir)).map((one) => this.adopt(one)),
     );
-    this.patrol = setInterval(() => void this.walk(), PATROL_EVERY_MS);
+    let walking = false;
+    this.patrol = setInterval(() => {
+      if (walking) return; // on a slow disk: two at once would cut the same log twice
+      walking = true;
+      void this.walk().finally(() => (walking = false));
+    }, PATROL_EVERY_MS);
     this.patrol.unref();
     return found.filter((one) => one !== null);
   }
@@ -233,11 +238,14 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
 
   private async adopt(folder: DomainFolder): Promise<ObservedDomain | null> {
     const { settings } = this;
-    const found = await findGuest(folder, settings.bootId, settings.now).catch((error: unknown) => {
-      // A folder that cannot be read is left as it is: it may belong to a newer agent.
-      settings.onFault(error, folder.domainId);
-      return { kind: 'nothing' } as const;
-    });
+    const found = await findGuest(folder, settings.bootId, settings.now).catch(
+      async (error: unknown): Promise<Found> => {
+        // A folder that cannot be read is left as it is: it may belong to a newer agent. A guest that lives is told of.
+        settings.onFault(error, folder.domainId);
+        const salvaged = await salvageGuest(folder, settings);
+        return salvaged ? { kind: 'alive', ...salvaged } : { kind: 'nothing' };
+      },
+    );
     if (found.kind === 'nothing') return null;
     if (found.kind === 'ended') {
       const known = this.keep(folder, found.record, null);

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { type DomainFolder, type GuestRecord, type Outcome } from './guest-record.js';
 import { type ProcessIdentity, findByArguments, identify } from './process.js';
 import { lastComplaint } from './start-failure.js';
+import { type QemuSettings } from './settings.js';
 import { socketsOf } from './start-guest.js';
 
 /** What a domain's folder and the process table say together about a domain that an earlier agent left. */
@@ -60,12 +61,36 @@ async function findProcess(
 ): Promise<ProcessIdentity | null> {
   if (record.bootId !== bootId) return null;
   const { id, generation } = record.domain;
-  const known = await folder.readProcess();
+  const known = await folder.readProcess().catch(() => null);
   if (known?.generation === generation && known.bootId === bootId) {
     const now = identify(known.pid);
-    return now?.startTicks === known.startTicks ? now : null;
+    if (now?.startTicks === known.startTicks) return now;
   }
+  // The process table has the last word on whether it lives: a guest that is called over may be started elsewhere.
   return findByArguments(id, record.qmpSocket);
+}
+
+/**
+ * For a folder that cannot be read (it is damaged, or of a newer agent): its guest all the same, if it lives, with as much as
+ * has to be known to say so and to end it. Null when nothing lives. Rejects when even the generation is nowhere to be
+ * found: an agent that could only be silent about a living guest must not speak at all.
+ */
+export async function salvageGuest(
+  folder: DomainFolder,
+  settings: Pick<QemuSettings, 'bootId' | 'now' | 'socketPath'>,
+): Promise<{ record: GuestRecord; process: ProcessIdentity } | null> {
+  const { domainId: id } = folder;
+  const qmpSocket = settings.socketPath(id, 'qmp');
+  const process = await findByArguments(id, qmpSocket);
+  if (!process) return null;
+  const generation = await folder.guessGeneration(process.pid);
+  if (generation === null) throw new Error(`Domain ${id} runs, and nothing readable says since which start.`);
+  const nothing = { name: '', vcpus: 1, memoryBytes: 0, disks: [], nics: [], consoles: [] };
+  const boot = { kind: 'firmware' as const, firmware: 'bios' as const, order: [] };
+  const { bootId } = settings;
+  const startedAt = settings.now().toISOString();
+  const record = { domain: { ...nothing, id, generation, boot }, bootId, startedAt, qmpSocket, consoles: [] };
+  return { record, process };
 }
 
 const removeSockets = (record: GuestRecord): Promise<unknown> =>

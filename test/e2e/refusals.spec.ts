@@ -143,7 +143,8 @@ describe('request.invalid', () => {
     ['a wrong type', { vcpus: 'two' }],
     ['a value below its range', { vcpus: 0 }],
     ['a value beyond its range', { vcpus: 513 }],
-    ['memory that is not whole mebibytes', { memoryBytes: GIB + 1 }],
+    ['memory beyond what a number holds', { memoryBytes: 2 ** 53 }],
+    ['memory in half bytes', { memoryBytes: GIB + 0.5 }],
     ['a name that would break a line', { name: 'a\nb' }],
     [
       'a command line with a newline',

@@ -13,6 +13,7 @@ export interface DomainRow {
   lastHostId: string | null;
   name: string;
   vcpus: number;
+  /** What its guest gets and its host gives: what was asked for, rounded up to whole mebibytes. */
   memoryBytes: number;
   boot: Boot;
   state: DomainState;
@@ -41,7 +42,7 @@ export interface NicRow {
 }
 
 const COLUMNS = `id, pool_id as "poolId", host_id as "hostId", last_host_id as "lastHostId", name, vcpus,
-  memory_bytes::float8 as "memoryBytes", boot, state, generation, revision, simulated,
+  (ceil(memory_bytes / 1048576.0) * 1048576)::float8 as "memoryBytes", boot, state, generation, revision, simulated,
   (extract(epoch from state_since) * 1000)::float8 as "stateSince"`;
 
 /** The domain's row, locked until the transaction ends: whoever changes a domain's state goes through here. */

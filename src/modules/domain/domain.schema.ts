@@ -9,8 +9,7 @@ export const domainState = z
 const MEBIBYTE = 1024 * 1024;
 const memory = bytes
   .min(16 * MEBIBYTE)
-  .refine((value) => value % MEBIBYTE === 0, 'must be whole mebibytes')
-  .describe('Memory of the guest, in bytes; whole mebibytes.');
+  .describe('Memory of the guest. It gets whole mebibytes: the next number of them that is enough.');
 const vcpus = z.int().min(1).max(512).describe('Virtual CPUs.');
 
 const bootFile = z

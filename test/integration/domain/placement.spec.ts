@@ -43,6 +43,24 @@ describe('placement', () => {
     for (const id of [big, small]) await pool.operate('POST', `/v1/domains/${id}/force-off`);
   });
 
+  it('takes any whole number of bytes for memory, and claims the mebibytes that are enough', async () => {
+    const id = await pool.aDomain({ memoryBytes: GIBIBYTE + 1 });
+    expect(await pool.domain(id)).toMatchObject({ memoryBytes: GIBIBYTE + 1 });
+    await pool.operate('POST', `/v1/domains/${id}/start`);
+    const [claim] = await pool.source.query(
+      'select memory_bytes::float8 as bytes from claim where domain_id = $1',
+      [id],
+    );
+    expect(claim).toEqual({ bytes: GIBIBYTE + 1024 ** 2 });
+    await pool.operate('POST', `/v1/domains/${id}/force-off`);
+    for (const memoryBytes of [Number.MAX_SAFE_INTEGER, 10 ** 15]) {
+      const huge = await pool.aDomain({ memoryBytes });
+      expect(await pool.domain(huge)).toMatchObject({ memoryBytes });
+      const { status, body } = await pool.rest('POST', `/v1/domains/${huge}/start`);
+      expect([status, body.code]).toEqual([409, 'host.memory_insufficient']);
+    }
+  });
+
   it('refuses with 503 when no host is there to ask, and promises nothing', async () => {
     const id = await pool.aDomain();
     for (const host of pool.hosts) await host.stopAgent();

@@ -7,6 +7,7 @@ import { Authenticator } from './authenticator.js';
 import { DomusAdapter } from './rest/domus-adapter.js';
 import { installGate } from './rest/gate.js';
 import { installOpenApi } from './rest/openapi.js';
+import { readJsonAlone } from './rest/json-bodies.js';
 import { ParsePipe } from './rest/parse.pipe.js';
 import { answerProblem, ProblemFilter } from './rest/problem.filter.js';
 import { installRequestMetrics } from './rest/request-metrics.js';
@@ -32,11 +33,14 @@ export async function createApplication(
   const adapter = new DomusAdapter(options.log, everyAnswer, options.trustedProxies);
   const app = await NestFactory.create<NestFastifyApplication>(root, adapter, {
     logger: nestLogger(options.log),
+    // Ours alone: Nest's would read forms too.
+    bodyParser: false,
     abortOnError: false,
   });
   app.useGlobalPipes(new ParsePipe());
   app.useGlobalFilters(new ProblemFilter(options.log));
   const fastify = app.getHttpAdapter().getInstance();
+  readJsonAlone(fastify);
   fastify.setErrorHandler((error, request, reply) => answerProblem(options.log, error, request, reply));
   installRequestMetrics(fastify, options.registry);
   installGate(fastify, app.get(Authenticator), everyAnswer);

@@ -135,8 +135,23 @@ describe('what cannot be read', () => {
       await server.rest('POST', '/v1/pools', `"${'x'.repeat(1_048_576)}"`),
       null,
     );
-    const xml = await server.rest('POST', '/v1/pools', '<pool/>', { 'content-type': 'application/xml' });
-    expectProblem(415, 'request.media_type', xml, null);
+    for (const [type, body] of [
+      ['application/xml', '<pool/>'],
+      ['text/plain', '{"name":"text"}'],
+      ['application/x-www-form-urlencoded', 'name=form'],
+      ['multipart/form-data; boundary=x', '--x--'],
+    ] as const) {
+      const other = await server.rest('POST', '/v1/pools', body, { 'content-type': type });
+      expectProblem(415, 'request.media_type', other, null);
+    }
+  });
+
+  it('is the same in a merge patch, which is what a PATCH is', async () => {
+    const headers = { 'if-match': '"1"', 'content-type': 'application/merge-patch+json' };
+    const patch = async (body: unknown) => server.rest('PATCH', `/v1/pools/${poolId}`, body, headers);
+    expectProblem(400, 'request.malformed', await patch('{'), null);
+    expectProblem(400, 'request.malformed', await patch('{"__proto__": {}}'), null);
+    expectProblem(422, 'request.invalid', await patch({ color: 'red' }), null);
   });
 
   it('is route.not_found where there is no route, or none with this method', async () => {

@@ -70,7 +70,7 @@ export async function applyObserved(
     await adopt(tx, row, hostId);
   }
   const operationId = word.kind === 'answer' ? word.operationId : null;
-  await writeReport(tx, row, observed, operationId);
+  await writeReport(tx, row, observed, operationId ?? (await operationAtWork(tx, row)));
   // An operation gives back at its end: it may be about to start the guest again.
   if (!living && operationId === null) await settleDomain(tx, row.id, null);
   return 'known';
@@ -94,6 +94,17 @@ async function mayBeThere(
     row.poolId,
   ]);
   return host !== undefined;
+}
+
+/** The state stream may tell what an operation did before the operation itself hears of it: the change is its work all the same. */
+async function operationAtWork(tx: EntityManager, { id }: { id: string }): Promise<string | null> {
+  const holder = await firstRowOf<{ id: string }>(
+    tx,
+    `select l.operation_id as id from object_lock l join operation o on o.id = l.operation_id
+      where l.object_type = 'domain' and l.object_id = $1 and l.mode = 'exclusive' and l.granted and o.state = 'running'`,
+    [id],
+  );
+  return holder?.id ?? null;
 }
 
 /** A guest that the host runs although the inventory thought it halted: the hypervisor is right, so it gets back what it needs. */

@@ -1,5 +1,5 @@
 import { type EntityManager } from 'typeorm';
-import { rowsOf } from '../../kernel/database/sql.js';
+import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { appendEvent } from '../../kernel/events/append-event.js';
 import { refuseWhileBusy } from '../../kernel/operations/lock-table.js';
 import { exclusive } from '../../kernel/operations/locks.js';
@@ -15,6 +15,19 @@ import { bootFiles } from './operations/create-domain.js';
 const touchesTheGuest = ({ name: _, ...rest }: PatchDomainInput): boolean =>
   Object.values(rest).some((value) => value !== undefined);
 
+/** A patch that changes nothing counts as none. Disks and cards are made anew, and so are a change whenever they are given. */
+async function changesAnything(tx: EntityManager, id: string, input: PatchDomainInput): Promise<boolean> {
+  const { name, vcpus, memoryBytes, boot, disks, nics } = input;
+  if (disks || nics) return true;
+  const same = await firstRowOf(
+    tx,
+    `select 1 from domain where id = $1 and name = coalesce($2, name) and vcpus = coalesce($3, vcpus)
+        and memory_bytes = coalesce($4, memory_bytes) and boot = coalesce($5, boot)`,
+    [id, name ?? null, vcpus ?? null, memoryBytes ?? null, boot ? JSON.stringify(boot) : null],
+  );
+  return !same;
+}
+
 /** Changes what clients write of a domain, in one transaction, without an operation: nothing has to be done on a host. */
 export async function patchDomain(
   tx: EntityManager,
@@ -28,6 +41,7 @@ export async function patchDomain(
   const row = await lockDomain(tx, id);
   matchRevision(expected, row.revision, true);
   if (touches && !mayBegin('reconfigure', row.state)) throw badState(row, 'reconfigure');
+  if (!(await changesAnything(tx, id, input))) return;
   const { name, vcpus, memoryBytes, boot, disks, nics } = input;
   if (boot) await keepBootRepositories(tx, row.poolId, bootFiles(boot));
   if (disks) await writeDisks(tx, { domainId: id, poolId: row.poolId }, disks);

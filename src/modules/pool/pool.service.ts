@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { isDeepStrictEqual } from 'node:util';
 import { DataSource, type EntityManager } from 'typeorm';
 import { CertificateAuthorities } from '../../host-link/certificate-authorities.js';
 import { violates } from '../../kernel/database/constraint.js';
@@ -38,17 +39,20 @@ export class PoolService {
 
   async patch(id: string, input: PatchPoolInput, expected: ExpectedRevision, _caller: Caller): Promise<void> {
     await this.write(input.name ?? '', async (tx) => {
-      const row = await firstRowOf<{ revision: number }>(
+      const row = await firstRowOf<{ revision: number; name: string; agentNetworks: string[] }>(
         tx,
-        `select revision from pool where id = $1 for update`,
+        `select revision, name, agent_networks as "agentNetworks" from pool where id = $1 for update`,
         [id],
       );
       if (!row) throw poolNotFound(`There is no pool ${id}.`);
       matchRevision(expected, row.revision, true);
+      const { name = row.name, agentNetworks = row.agentNetworks } = input;
+      // A patch that changes nothing counts as none.
+      if (isDeepStrictEqual([name, agentNetworks], [row.name, row.agentNetworks])) return;
       await tx.query(
-        `update pool set name = coalesce($2, name), agent_networks = coalesce($3, agent_networks),
+        `update pool set name = $2, agent_networks = $3,
            revision = revision + 1, updated_at = now() where id = $1`,
-        [id, input.name ?? null, input.agentNetworks ?? null],
+        [id, name, agentNetworks],
       );
       const changes = { ...input, revision: row.revision + 1 };
       await appendEvent(tx, { type: 'pool.updated', object: { type: 'pool', id }, poolId: id, changes });

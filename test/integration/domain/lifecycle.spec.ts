@@ -72,6 +72,44 @@ describe('a domain', () => {
     await pool.operate('POST', `/v1/domains/${id}/force-off`);
   });
 
+  it('changes its state by an operation, and the event says by which, however the news came', async () => {
+    const id = await pool.aDomain();
+    const wanted: unknown[] = [];
+    for (const [verb, state] of [
+      ['start', 'running'],
+      ...Array.from({ length: 6 }, () => [
+        ['pause', 'paused'],
+        ['resume', 'running'],
+      ]).flat(),
+      ['force-off', 'halted'],
+    ]) {
+      const operation = await pool.operate('POST', `/v1/domains/${id}/${verb}`);
+      wanted.push({ operationId: operation.id, changes: { state } });
+    }
+    const filter = encodeURIComponent(`object.id = "${id}" and type = "domain.state_changed"`);
+    const { body } = await pool.rest('GET', `/v1/events?filter=${filter}&sort=id`);
+    expect(body.items).toMatchObject(wanted);
+    expect(body.items).toHaveLength(wanted.length);
+  }, 60_000);
+
+  it('is not changed by a patch that changes nothing', async () => {
+    const id = await pool.aDomain({ vcpus: 2 });
+    const same = {
+      name: 'web',
+      vcpus: 2,
+      memoryBytes: GIBIBYTE,
+      boot: { firmware: 'bios', order: ['disk'] },
+    };
+    for (const input of [{}, { name: 'web' }, same]) {
+      const { status, body } = await pool.rest('PATCH', `/v1/domains/${id}`, input, { 'if-match': '"1"' });
+      expect([status, body.revision]).toEqual([200, 1]);
+    }
+    const { body } = await pool.rest('PATCH', `/v1/domains/${id}`, { vcpus: 1 }, { 'if-match': '"1"' });
+    expect(body).toMatchObject({ vcpus: 1, revision: 2 });
+    const { body: own } = await pool.rest('PATCH', `/v1/pools/${pool.poolId}`, {}, { 'if-match': '*' });
+    expect(own).toMatchObject({ name: 'default', revision: 1 });
+  });
+
   it('keeps its host and claim while its host does not answer, and is found running again', async () => {
     const id = await pool.aDomain();
     await pool.operate('POST', `/v1/domains/${id}/start`);

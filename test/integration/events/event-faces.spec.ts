@@ -114,6 +114,8 @@ describe('events', () => {
     ]);
     const { events } = await read(1, '/v1/events?after=0', { 'last-event-id': '2' });
     expect(events.map(({ id }) => id)).toEqual(['3']);
+    const { events: none } = await read(1, '/v1/events?after=1', { 'last-event-id': '' });
+    expect(none.map(({ id }) => id)).toEqual(['2']);
     const listed = await server.rest('GET', '/v1/events/2');
     expect(all.events[1]?.data).toEqual(listed.body);
   });

@@ -68,9 +68,10 @@ export class EventController {
   ): Promise<Answer> {
     const asked = Object.keys(request.query as object).find((name) => name !== 'after');
     if (asked !== undefined) throw onlyFor(asked, 'not with Accept: text/event-stream');
-    const from = lastEventId ?? after;
+    // An empty header is how a client says that it has seen none.
+    const from = lastEventId || after;
     if (from !== undefined && !eventId.safeParse(from).success)
-      throw onlyFor(lastEventId === undefined ? 'after' : 'Last-Event-ID', 'not the id of an event');
+      throw onlyFor(lastEventId ? 'Last-Event-ID' : 'after', 'not the id of an event');
     const gone = new AbortController();
     request.raw.socket.once('close', () => gone.abort());
     const events = await this.log.feed.subscribe(from === undefined ? null : Number(from), gone.signal);

@@ -15,6 +15,7 @@ import { GRAPHQL_PATH } from '../rest/gate.js';
 import { type GraphqlContext } from './arguments.js';
 import { addRelations } from './connection.js';
 import { documentProblem, makeErrorFormatter, subscriptionError } from './error-format.js';
+import { withNullableRoots } from './nullable-roots.js';
 import { boundedFields, graphqlLimits, loneOperation, refuseJsonDocument } from './limits.js';
 
 /** Of Mercurius' connection what `onConnect` needs; it is called as its method. */
@@ -63,6 +64,7 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
     path: GRAPHQL_PATH,
     autoSchemaFile: true,
     sortSchema: true,
+    transformSchema: withNullableRoots,
     graphiql: false,
     jit: 1,
     cache: 512,

@@ -383,6 +383,23 @@ describe('a change', () => {
 });
 
 describe('a GraphQL request', () => {
+  it('that is refused in one part keeps the answers of the others', async () => {
+    const read = await server.graphql(
+      `{ there: pool(id: "${poolId}") { id } none: pool(id: "${newId()}") { id } bad: hosts(first: 0) { nodes { id } } }`,
+    );
+    expect(read.data).toEqual({ there: { id: poolId }, none: null, bad: null });
+    const told = read.errors.map(({ path, extensions }) => [path?.join('.'), extensions['code']]);
+    expect(told.sort()).toEqual([
+      ['bad', 'request.invalid'],
+      ['none', 'pool.not_found'],
+    ]);
+    const network = (alias: string, pool: string) =>
+      `${alias}: createNetwork(input: { name: "${alias}", poolId: "${pool}" }) { state target { type } }`;
+    const written = await server.graphql(`mutation { ${network('done', poolId)} ${network('no', newId())} }`);
+    expect(written.data).toEqual({ done: { state: 'succeeded', target: { type: 'network' } }, no: null });
+    expect(written.errors[0]?.extensions['code']).toBe('pool.not_found');
+  });
+
   it('holds one operation, since Mercurius would mix two up', async () => {
     const query = 'query A { pools { nodes { id } } } query B { hosts { nodes { id } } }';
     const reply = await server.rest('POST', '/graphql', { query, operationName: 'B' });

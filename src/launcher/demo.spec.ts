@@ -1,4 +1,4 @@
-import { promptsIn } from './demo.js';
+import { promptsIn, showsPrompt } from './demo.js';
 
 describe('the prompt of the demo', () => {
   const boot = 'GUEST-READY kernel=6.1 cpus=1\r\n\r\n/ # ';
@@ -8,5 +8,12 @@ describe('the prompt of the demo', () => {
     expect(promptsIn('[    0.000000] Linux\r\nGUEST-READY kernel=6.1')).toBe(0);
     expect(promptsIn(boot)).toBe(1);
     expect(promptsIn(`${boot}ls\r\n/ # poweroff\r\n${boot}`)).toBe(2);
+  });
+
+  it('is there or not in the last boot alone', () => {
+    expect(showsPrompt('')).toBe(false);
+    expect(showsPrompt(boot)).toBe(true);
+    expect(showsPrompt(`${boot}reboot\r\nGUEST-READY kernel`)).toBe(false);
+    expect(showsPrompt(`${boot}reboot\r\n${boot}ls\r\n`)).toBe(true);
   });
 });

@@ -1,5 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type BootKit, buildBootKit } from '../boot-kit/index.js';
 import type { LauncherConfig } from '../config/launcher.config.js';
 import { PackageUnavailable } from '../debian-package/index.js';
@@ -34,6 +35,7 @@ interface Domain extends Named {
 
 const mebibyte = 1024 * 1024;
 const promptDeadlineMs = 180_000;
+const runDeadlineMs = 60_000;
 
 /** Kernel and root file system of the demo's guest: from the cache, or from Debian. */
 export async function obtainBootKit(folder: DataFolder, config: LauncherConfig): Promise<BootKit> {
@@ -53,26 +55,50 @@ export async function runDemo(request: DemoRequest): Promise<{ domainId: string;
   const { client } = request;
   const pool = await ensureDefaultPool(client);
   const domain = (await findDomain(client, pool.id)) ?? (await createDomain(request, pool.id));
-  if (domain.state === 'running') return { domainId: domain.id, seconds: '0' };
   const log = serialLogOf(domain);
   const before = promptsIn(await log.read(client));
   const began = performance.now();
-  await start(client, domain);
-  const reached = await until(async () => promptsIn(await log.read(client)) > before, promptDeadlineMs, 100);
+  const done = await bringToRun(client, domain.id);
+  if (done === 'nothing') return { domainId: domain.id, seconds: '0' };
+  const shown = (text: string) => (done === 'start' ? promptsIn(text) > before : showsPrompt(text));
+  const reached = await until(async () => shown(await log.read(client)), promptDeadlineMs, 100);
   const seconds = (performance.now() - began) / 1_000;
   if (!reached)
     throw failed(`The domain demo (${domain.id}) shows no prompt after ${promptDeadlineMs / 1_000} s.`);
   return { domainId: domain.id, seconds: seconds.toFixed(1) };
 }
 
-async function start(client: ApiClient, domain: Domain): Promise<void> {
-  switch (domain.state) {
-    case 'paused':
-      return void (await client.complete(`/v1/domains/${domain.id}/resume`));
-    case 'crashed':
-      await client.complete(`/v1/domains/${domain.id}/force-off`);
+const verbs: Readonly<Record<string, 'start' | 'resume'>> = {
+  halted: 'start',
+  crashed: 'start',
+  paused: 'resume',
+};
+
+/**
+ * Brings the domain to run from whatever state it is in, behind whatever is under way, and answers with what that took. An
+ * installation that has just come back may not have heard of its guests yet: it is asked again for a while.
+ */
+async function bringToRun(client: ApiClient, id: string): Promise<'nothing' | 'start' | 'resume'> {
+  const deadline = performance.now() + runDeadlineMs;
+  const stateNow = async () => (await client.get<Domain>(`/v1/domains/${id}`)).state;
+  let done: 'nothing' | 'start' | 'resume' = 'nothing';
+  for (;;) {
+    const state = await stateNow();
+    if (state === 'running') return done;
+    const verb = verbs[state];
+    try {
+      if (verb) {
+        await client.complete(`/v1/domains/${id}/${verb}?onBusy=wait`, {}, runDeadlineMs);
+        done = verb;
+        continue;
+      }
+    } catch (error) {
+      const away = error instanceof Refused && error.problem === 'host.unreachable';
+      if (performance.now() > deadline || (!away && (await stateNow()) === state)) throw error;
+    }
+    if (performance.now() > deadline) throw failed(`The domain demo (${id}) is ${state}.`);
+    await delay(200);
   }
-  await client.complete(`/v1/domains/${domain.id}/start`);
 }
 
 /** Every boot of the guest says that it is ready and then shows a prompt; the log keeps those of earlier boots. */
@@ -80,6 +106,9 @@ export function promptsIn(log: string): number {
   const boots = log.split('GUEST-READY');
   return boots.slice(1).filter((boot) => boot.includes('/ # ')).length;
 }
+
+/** Whether the last boot has come as far as its prompt. */
+export const showsPrompt = (log: string): boolean => /GUEST-READY(?!.*GUEST-READY).*\/ # /s.test(log);
 
 function serialLogOf(domain: Domain): { read: (client: ApiClient) => Promise<string> } {
   const serial = domain.consoles.find(({ kind }) => kind === 'serial');

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, readdirSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { identify } from '../../src/launcher/process/process-table.js';
@@ -81,6 +81,29 @@ describe('an installation of simulated hosts', () => {
     const { domains } = await domus.status();
     expect(domains).toEqual([expect.objectContaining({ id, name: 'demo', state: 'running' })]);
   }, 120_000);
+
+  it('brings the demo to run from whatever state it is in, also behind an operation', async () => {
+    const id = (await domus.status()).domains[0]?.id ?? '';
+    const verb = async (name: string) => (await domus.client()).complete(`/v1/domains/${id}/${name}`);
+    const runsAgain = async () => {
+      await domus.up('--simulate', '--demo');
+      expect((await domus.status()).domains).toEqual([expect.objectContaining({ id, state: 'running' })]);
+    };
+    await verb('pause');
+    await runsAgain();
+    await verb('shutdown');
+    await runsAgain();
+    await verb('pause');
+    await (await domus.client()).post(`/v1/domains/${id}/force-off`);
+    await runsAgain();
+    await domus.run(['down']);
+    for (const host of readdirSync(join(domus.data, 'agent/hosts'))) {
+      const file = join(domus.data, 'agent/hosts', host, 'guests.json');
+      if (existsSync(file))
+        writeFileSync(file, readFileSync(file, 'utf8').replace('"state":"running"', '"state":"crashed"'));
+    }
+    await runsAgain();
+  }, 180_000);
 
   it('moves to another folder by backup and restore', async () => {
     const file = join(domus.data, '..', 'a.backup');

@@ -1,7 +1,9 @@
 import { type EntityManager } from 'typeorm';
-import { type RepositoryRef } from '../../agent-contract/index.js';
+import { repositoryRoom, type RepositoryRef } from '../../agent-contract/index.js';
+import { type HostLink } from '../../host-link/host-link.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
-import { hostUnreachable } from '../../kernel/errors/problems.js';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { repositoryUnavailable } from './storage.errors.js';
 
 /** A repository as the one host reaches it that works on its idle volumes. */
@@ -40,6 +42,26 @@ export async function chooseExecutor(tx: EntityManager, repositoryId: string): P
   if (!chosen) throw hostUnreachable('No host to which the storage repository is attached is online.');
   const { hostId, hostEpoch, id, kind, path } = chosen;
   return { hostId, hostEpoch, repository: { id, kind, path } };
+}
+
+const ANSWER_MS = 2_000;
+
+/**
+ * Before work on the host is promised: `host.unreachable` when its agent does not answer, which the inventory learns only
+ * after ten seconds. What it says of the repository is for the work itself.
+ */
+export async function requireAnswer(
+  links: HostLink,
+  { hostId, repository }: Pick<Executor, 'hostId' | 'repository'>,
+): Promise<void> {
+  try {
+    await links.call(hostId, repositoryRoom, { repository }, { deadlineMs: ANSWER_MS });
+  } catch (error) {
+    if (isProblem(error, repositoryUnavailable)) return;
+    if (isProblem(error, callTimedOut))
+      throw hostUnreachable('The host that would do it does not answer.', { cause: error });
+    throw error;
+  }
 }
 
 /**

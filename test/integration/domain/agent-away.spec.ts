@@ -51,6 +51,34 @@ describe('while its agent is away', () => {
     for (const domain of [ballast, id]) await pool.operate('POST', `/v1/domains/${domain}/force-off`);
   }, 60_000);
 
+  it('no work on storage is promised', async () => {
+    const path = '/srv/away';
+    const made = await pool.operate('POST', '/v1/storage-repositories', {
+      name: 'a',
+      poolId: pool.poolId,
+      path,
+    });
+    const volume = await pool.operate('POST', '/v1/volumes', {
+      name: 'v',
+      repositoryId: made.target.id,
+      sizeBytes: 512,
+    });
+    for (const host of pool.hosts) await host.stopAgent();
+    const asks: [string, string, object?][] = [
+      ['DELETE', `/v1/volumes/${volume.target.id}`],
+      ['POST', '/v1/volumes', { name: 'w', repositoryId: made.target.id, sizeBytes: 512 }],
+      ['POST', '/v1/storage-repositories', { name: 'b', poolId: pool.poolId, path: '/srv/b' }],
+    ];
+    for (const ask of asks) {
+      const { status, body } = await pool.rest(...ask);
+      expect([ask[1], status, body.code]).toEqual([ask[1], 503, 'host.unreachable']);
+    }
+    expect((await pool.rest('GET', `/v1/volumes/${volume.target.id}`)).body).toMatchObject({
+      state: 'ready',
+    });
+    for (const host of pool.hosts) await host.startAgent();
+  }, 60_000);
+
   it('a domain is not started when no host answers, and nothing is kept of it', async () => {
     const id = await pool.aDomain();
     for (const host of pool.hosts) await host.stopAgent();

@@ -8,7 +8,7 @@ import { exclusive } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
 import { hostNotFound } from '../../host/index.js';
 import { poolNotFound, requirePool } from '../../pool/index.js';
-import { recordRoom } from '../executor.js';
+import { recordRoom, requireAnswer } from '../executor.js';
 import { repositoryExists, repositoryNameTaken } from '../storage.errors.js';
 import { insertRepository, refuseRepositoryId } from '../storage.rows.js';
 import { createStorageRepositoryInput, plainFolder } from '../storage.schema.js';
@@ -47,7 +47,15 @@ export const createStorageRepository = defineOperation({
   deadlineMs: 120_000,
   target: ({ id }) => ({ type: 'storage_repository', id }),
   locks: ({ id }) => [exclusive('storage_repository', id)],
-  check: ({ entities }: StorageServices, { id }) => refuseRepositoryId(entities, id),
+  check: async ({ links, entities }: StorageServices, asked) => {
+    const { id, poolId, kind } = asked;
+    await refuseRepositoryId(entities, id);
+    await requirePool(entities, poolId);
+    const { hosts } = await chooseHosts(entities, asked);
+    const path = plainFolder(asked.path);
+    for (const { hostId } of hosts.slice(0, 1))
+      await requireAnswer(links, { hostId, repository: { id, kind, path } });
+  },
   accept: async (tx, asked, { operationId }) => {
     const { id, name, poolId, kind, create } = asked;
     const path = plainFolder(asked.path);

@@ -1,14 +1,20 @@
 import { type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { deleteVolume as unmake, type VolumeRef } from '../../../agent-contract/index.js';
-import { rowsOf } from '../../../kernel/database/sql.js';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { callFenced, callTimedOut, hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation, type OperationContext } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { chooseExecutor, dropHoldOfOperation, holdForOperation, type Executor } from '../executor.js';
+import {
+  chooseExecutor,
+  dropHoldOfOperation,
+  holdForOperation,
+  requireAnswer,
+  type Executor,
+} from '../executor.js';
 import { repositoryUnavailable, volumeBadState, volumeInUse, volumeNotFound } from '../storage.errors.js';
 import { lockVolumeFor } from '../storage.rows.js';
 import { refuseVolumeInUse } from '../storage.usage.js';
@@ -38,6 +44,14 @@ export const deleteVolume = defineOperation({
   deadlineMs: 180_000,
   target: ({ volumeId }) => ({ type: 'volume', id: volumeId }),
   locks: ({ volumeId }) => [exclusive('volume', volumeId)],
+  check: async ({ links, entities }: StorageServices, { volumeId }) => {
+    const volume = await firstRowOf<{ repositoryId: string }>(
+      entities,
+      `select repository_id as "repositoryId" from volume where id = $1`,
+      [volumeId],
+    );
+    if (volume) await requireAnswer(links, await chooseExecutor(entities, volume.repositoryId));
+  },
   accept: async (tx, { volumeId, expected }, { operationId }) => {
     const row = await lockVolumeFor(tx, volumeId, 'delete');
     matchRevision(expected, row.revision);

@@ -242,6 +242,24 @@ describe('a volume', () => {
     expect(await server.rows(`select 1 from volume where name = 'huge'`)).toEqual([]);
   });
 
+  it('goes to one domain, though many ask for it at once', async () => {
+    const [first, second] = [await makeVolume(repositoryId), await makeVolume(repositoryId)];
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, async (_, index) => {
+        // Two disks, in either order: nobody waits for the other for ever.
+        const disks = (index % 2 ? [first, second] : [second, first]).map((volumeId) => ({ volumeId }));
+        const input = { name: 'one', poolId: server.poolId, memoryBytes: 64 * MEBIBYTE, disks };
+        const { status, body } = await server.rest('POST', '/v1/domains', {
+          ...input,
+          boot: { firmware: 'bios' },
+        });
+        return status === 202 ? 'accepted' : body['code'];
+      }),
+    );
+    expect(answers.sort()).toEqual(['accepted', ...Array.from({ length: 11 }, () => 'volume.in_use')]);
+    expect((await read(`/v1/volumes/${first}`))['domainIds']).toHaveLength(1);
+  });
+
   it('is refused with an id that is taken, or in a repository that is not there', async () => {
     const id = await makeVolume(repositoryId);
     const ask = async (input: object) => {

@@ -32,12 +32,16 @@ export async function writeDisks(
   );
   if (twice >= 0)
     throw invalid({ path: `disks.${twice}.volumeId`, message: 'names a volume for the second time' });
+  // Whoever else would attach one of them waits here, and then sees it attached; all in one order.
+  await rowsOf(tx, `select id from volume where id = any($1) order by id for no key update`, [
+    disks.map((disk) => disk.volumeId),
+  ]);
   await rowsOf(tx, `delete from disk where domain_id = $1`, [owner.domainId]);
   for (const [position, disk] of disks.entries()) {
     const volume = await firstRowOf<{ state: string }>(
       tx,
       `select v.state from volume v join storage_repository r on r.id = v.repository_id
-        where v.id = $1 and r.pool_id = $2 for share of v`,
+        where v.id = $1 and r.pool_id = $2`,
       [disk.volumeId, owner.poolId],
     );
     if (volume?.state !== 'ready') {

@@ -7,6 +7,11 @@ import { type Overtaken } from './turns.js';
 export interface CallContext {
   /** Aborted when nobody wants the answer any more, or when a force-off has overtaken the call. */
   readonly signal: AbortSignal;
+  /**
+   * False once everybody who asked has given up waiting. What is begun after that, behind a storage that hung, would come as
+   * a surprise: by then the server may have called it lost and done the work elsewhere.
+   */
+  readonly wanted: () => boolean;
   /** Set for a call that overtakes: what it found running. */
   readonly overtaken: Overtaken | null;
   /** Opens the state stream on the connection that the call came by. */

@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,13 +52,14 @@ describe('dispatch', () => {
       heartbeatMs: 60_000,
     });
     const uses = await VolumeUses.open(join(folder, 'uses'), driver);
-    const handlers = createHandlers({ driver, backends: createFakeBackends(), uses, journal, inventory });
+    const handlers = createHandlers({ driver, backends, uses, journal, inventory });
     const logger = createLogger(
       { name: 'test', level: 'debug' },
       { write: (line: string) => void (log += line) },
     );
     return new Dispatch({ handlers, journal, fencing, turns: new Turns(), log: logger });
   };
+  const backends = createFakeBackends();
   const ask = async (to: Dispatch, method: string, input: unknown, fenced = true): Promise<FrameToServer> => {
     const fence = { operationId: newId(), step: 's', attempt: 1, hostEpoch: 1, domain: null };
     const params: RequestFrame['params'] = { input, fence: fenced ? fence : null, deadlineMs: 5_000 };
@@ -105,6 +107,40 @@ describe('dispatch', () => {
       const text = await to.answer({ jsonrpc: '2.0', id: 1, method: 'domain.forceOff', params }, caller);
       expect(readFrame(frameToServer, text)).toMatchObject(refusal('request.invalid'));
     }
+  });
+
+  it('begins no guest for which nobody waits any more, and does when somebody asks again', async () => {
+    const to = await dispatch();
+    const repository = { id: newId(), kind: 'directory' as const, path: '/hangs' };
+    await backends.directory.attach(repository, { create: true });
+    const spec = {
+      ...{ id: newId(), name: 'web', generation: 1, vcpus: 1, memoryBytes: 1 << 26 },
+      boot: { kind: 'direct', kernel: { repository, path: 'vmlinuz' }, initramfs: null, commandLine: '' },
+      ...{ disks: [], nics: [], consoles: [] },
+    };
+    const fence = { operationId: newId(), step: 's', attempt: 1, hostEpoch: 1, domain: null };
+    const start = (deadlineMs: number) => {
+      const params = { input: { spec }, fence, deadlineMs };
+      const caller = { signal: new AbortController().signal, subscribe: () => undefined };
+      return to.answer({ jsonrpc: '2.0', id: 1, method: 'domain.start', params }, caller);
+    };
+    let goOn: () => void = () => undefined;
+    const hung = new Promise<void>((resolve) => (goOn = resolve));
+    const resolveFile = backends.directory.resolveFile.bind(backends.directory);
+    const looked = jest
+      .spyOn(backends.directory, 'resolveFile')
+      .mockImplementation((...file) => hung.then(() => resolveFile(...file)));
+    expect(readFrame(frameToServer, await start(20))).toMatchObject(refusal('call.timed_out'));
+    const joined = start(40);
+    expect(readFrame(frameToServer, await joined)).toMatchObject(refusal('call.timed_out'));
+    goOn();
+    // In the same lane: its turn comes when the start has ended.
+    const target = { domainId: spec.id, generation: 1 };
+    expect(await ask(to, 'domain.pause', target)).toMatchObject(refusal('host.domain_not_found'));
+    expect(driver.hypervisor.countEffects('started', spec.id)).toBe(0);
+    expect(readFrame(frameToServer, await start(5_000))).toMatchObject({ result: { state: 'running' } });
+    expect(looked).toHaveBeenCalledTimes(2);
+    expect(driver.hypervisor.countEffects('started', spec.id)).toBe(1);
   });
 
   it('answers a call that it does not know as JSON-RPC says', async () => {

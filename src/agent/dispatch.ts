@@ -33,6 +33,8 @@ interface Write extends Numbers {
 interface Running {
   /** Of the latest caller: a higher attempt takes the work over instead of doing it twice. */
   write: Write;
+  /** Until when somebody waits, by this process's monotonic clock. */
+  until: number;
   readonly done: Promise<unknown>;
 }
 
@@ -56,8 +58,8 @@ export class Dispatch {
       const deadlineMs = Math.min(request.params.deadlineMs, bound.call.deadlineMs);
       const result = await withDeadline(deadlineMs, caller.signal, (signal) =>
         bound.call.effect === 'write'
-          ? this.write(bound, prepared, request)
-          : prepared.run({ signal, overtaken: null, subscribe: caller.subscribe }),
+          ? this.write(bound, prepared, request, performance.now() + deadlineMs)
+          : prepared.run({ signal, wanted: () => true, overtaken: null, subscribe: caller.subscribe }),
       );
       return resultText(request.id, result);
     } catch (error) {
@@ -76,13 +78,19 @@ export class Dispatch {
     }
   }
 
-  private write(bound: BoundCall, prepared: PreparedCall, request: RequestFrame): Promise<unknown> {
+  private write(
+    bound: BoundCall,
+    prepared: PreparedCall,
+    request: RequestFrame,
+    until: number,
+  ): Promise<unknown> {
     const write = readNumbers(bound, prepared, request);
     this.refuseLate(write);
     const key = effectKey(write, prepared.input);
     const running = this.running.get(key);
     if (running) {
       if (write.attempt > running.write.attempt) running.write = write;
+      running.until = Math.max(running.until, until);
       this.parts.fencing.note(write, this.now());
       return running.done;
     }
@@ -92,13 +100,14 @@ export class Dispatch {
       return Promise.reject(ProblemError.fromProblem(past.outcome.problem));
     this.parts.fencing.note(write, this.now());
     const done = this.inTurn(prepared, key).finally(() => this.running.delete(key));
-    this.running.set(key, { write, done });
+    this.running.set(key, { write, until, done });
     return done;
   }
 
   private inTurn(prepared: PreparedCall, key: string): Promise<unknown> {
+    const wanted = () => performance.now() < (this.running.get(key)?.until ?? 0);
     const act = (signal: AbortSignal, overtaken: Overtaken | null) =>
-      this.act(prepared, key, { signal, overtaken, subscribe: () => undefined });
+      this.act(prepared, key, { signal, wanted, overtaken, subscribe: () => undefined });
     if (prepared.turn === null) return Promise.resolve().then(() => act(new AbortController().signal, null));
     if (!prepared.overtakes) return this.parts.turns.take(prepared.turn, (signal) => act(signal, null));
     return this.parts.turns.overtake(

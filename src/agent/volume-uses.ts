@@ -1,7 +1,9 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DomainSpec, volumeInUse } from '../agent-contract/index.js';
 import { type HypervisorDriver } from '../hypervisor-driver/driver.js';
+import { replaceFile } from '../hypervisor-driver/shared/write-file.js';
+import { uuid } from '../kernel/schema/values.js';
 
 /**
  * Which volumes this host's guests were started with. Asked before a volume's bytes are removed, so that a guest
@@ -18,6 +20,7 @@ export class VolumeUses {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const volumesOf = new Map<string, string[]>();
     for (const name of await readdir(folder)) {
+      if (!uuid.safeParse(name).success) continue; // a draft that a kill left
       const lines = (await readFile(join(folder, name), 'utf8')).split('\n').filter((line) => line !== '');
       volumesOf.set(name, lines);
     }
@@ -30,7 +33,7 @@ export class VolumeUses {
     if (volumes.length === 0) return this.end(spec.id);
     const all = [...new Set([...volumes, ...(this.volumesOf.get(spec.id) ?? [])])];
     this.volumesOf.set(spec.id, all);
-    await writeFile(join(this.folder, spec.id), all.map((id) => `${id}\n`).join(''), { mode: 0o600 });
+    await replaceFile(join(this.folder, spec.id), all.map((id) => `${id}\n`).join(''));
   }
 
   async end(domainId: string): Promise<void> {

@@ -20,7 +20,7 @@ import {
   silenceMs,
   type StateFrame,
 } from '../agent-contract/index.js';
-import { ProblemError } from '../kernel/errors/problem.js';
+import { type Problem, ProblemError } from '../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../kernel/errors/problems.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { readAddress } from './agent-networks.js';
@@ -204,8 +204,12 @@ export class AgentConnection {
 
 /** An agent of an older contract does not know the call: that is an honest refusal. Anything else unnamed is a fault. */
 function errorOf({ code, message, data }: ErrorFrame['error']): Error {
-  if (data) return ProblemError.fromProblem(data);
+  if (data && isRefusal(data)) return ProblemError.fromProblem(data);
   if (code === rpcCode.unknownMethod)
     return capabilityAbsent('The agent of the host is too old for this call.');
   return new Error(`The agent answered: ${message}`);
 }
+
+/** What an agent calls a problem reaches clients and decides what is repeated: only what looks like one of ours is let through. */
+const isRefusal = ({ code, status }: Problem): boolean =>
+  /^[a-z_]+\.[a-z_]+$/.test(code) && status >= 400 && status < 600;

@@ -53,10 +53,11 @@ export function domainHandlers(parts: DomainParts): Pick<Handlers, DomainCall> {
   return {
     startDomain: handle(
       startDomain,
-      async ({ spec }, { signal }) => {
+      async ({ spec }, { signal, wanted }) => {
         const runnable = await resolveDomain(spec, backends);
         await uses.begin(spec);
         signal.throwIfAborted();
+        if (!wanted()) throw new Error('Nobody waits for this start any more; it was not begun.');
         return driver.start(runnable);
       },
       { domain: ({ spec }) => ({ id: spec.id, generation: spec.generation }) },

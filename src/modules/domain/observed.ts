@@ -24,6 +24,14 @@ export type Word =
   | { readonly kind: 'snapshot' | 'delta' | 'confirmed' }
   | { readonly kind: 'answer'; readonly operationId: string };
 
+/** No copy of a database is that many starts old: a larger leap would leave the domain without generations to start at. */
+const LARGEST_LEAP = 100_000;
+const LONGEST_REASON = 1_000;
+
+/** A host's own words: PostgreSQL takes no NUL, and nobody wants control characters in a log or a terminal. */
+const plain = (reason: string | null): string | null =>
+  reason === null ? null : reason.slice(0, LONGEST_REASON).replace(/\p{Cc}+/gu, ' ');
+
 /** A delta may be worked off a little later than an answer that is newer, never by more than this. */
 const REORDERED_MS = 60_000;
 
@@ -62,7 +70,7 @@ export async function applyObserved(
 ): Promise<Applied> {
   const row = await findAndLockDomain(tx, observed.id);
   if (!row) return 'unknown';
-  if (isStale(row, observed, word)) return 'known';
+  if (isStale(row, observed, word) || observed.generation - row.generation > LARGEST_LEAP) return 'known';
   const living = isLiving(observed.state);
   if (row.hostId !== hostId) {
     if (!living || word.kind === 'answer' || !(await mayBeThere(tx, row, hostId, observed))) return 'known';
@@ -124,6 +132,7 @@ export async function writeReport(
   report: Report,
   operationId: string | null,
 ): Promise<void> {
+  const reason = plain(report.reason);
   await rowsOf(
     tx,
     `update domain set state = $2, state_reason = $3, pid = $4, generation = greatest(generation, $5),
@@ -133,7 +142,7 @@ export async function writeReport(
     [
       row.id,
       report.state,
-      report.reason,
+      reason,
       isLiving(report.state) ? report.pid : null,
       report.generation,
       report.since,
@@ -145,7 +154,7 @@ export async function writeReport(
     object: { type: 'domain', id: row.id },
     poolId: row.poolId,
     operationId,
-    changes: { state: report.state, ...(report.reason ? { stateReason: report.reason } : {}) },
+    changes: { state: report.state, ...(reason ? { stateReason: reason } : {}) },
   });
 }
 

@@ -149,6 +149,21 @@ describe('a domain never runs twice', () => {
     await pool.operate('POST', `/v1/domains/${id}/force-off`);
   });
 
+  it('and stays startable whatever a host says of it', async () => {
+    const id = await pool.aDomain();
+    await startOn(first, id);
+    await first.hypervisor.end(id, 'crashed', `a\u0000b\u001b[2J${'x'.repeat(5_000)}`);
+    const { stateReason } = await pool.inState(id, 'crashed', 1_000);
+    expect(stateReason).toMatch(/^a b \[2Jx{10}/);
+    expect(stateReason.length).toBeLessThan(1_100);
+    const { domain } = first.hypervisor.get(id)!;
+    await first.hypervisor.run({ ...domain, generation: 2_147_483_647 });
+    await first.hypervisor.end(id, 'halted');
+    await first.hypervisor.forget(id);
+    expect(await startOn(second, id)).toMatchObject({ state: 'succeeded' });
+    await pool.operate('POST', `/v1/domains/${id}/force-off`);
+  });
+
   it('and can be made again under its id once it was deleted, though hosts remember its generations', async () => {
     const id = await pool.aDomain();
     await startOn(first, id);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Agent, AgentError, type AgentSettings } from './agent/agent.js';
 import { WrongAuthorityError } from './agent/enrolment/enrolment-client.js';
 import { TokenFile } from './agent/enrolment/token-file.js';
+import { holdFolder } from './agent/hold-folder.js';
 import { readMachine, simulatedMachine } from './agent/inventory/machine.js';
 import { findBootKit } from './boot-kit/index.js';
 import { type AgentConfig, readAgentConfig } from './config/agent.config.js';
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
   const log = createLogger({ name: 'agent', level: config.logLevel });
   const folder = join(config.dataDir, 'agent');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  await holdFolder(folder);
   const hosts =
     config.driver === 'fake' ? await playedHosts(config, folder, log) : [await thisHost(config, folder, log)];
   const tokens = config.enrolTokenFile === undefined ? null : await TokenFile.read(config.enrolTokenFile);

@@ -19,6 +19,8 @@ export interface Outcome {
   /** The product first. */
   readonly series: readonly Series[];
   readonly targets: readonly Target[];
+  /** Names of series to be compared, the product's before its peer's. Default: the first series with each of the others. */
+  readonly pairs?: readonly (readonly [product: string, peer: string])[];
   /** Series of parts of the product's time: where it goes. */
   readonly spans?: readonly Series[];
   /** Anything that somebody who reads the figures must know: versions, sizes, settings of the peer. */

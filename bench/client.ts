@@ -21,6 +21,11 @@ export class Client {
     private readonly token: string,
   ) {}
 
+  /** The same caller once more, with a connection of its own. */
+  another(): Client {
+    return new Client(this.url, this.token);
+  }
+
   async json<T>(method: string, path: string, body?: unknown): Promise<T> {
     const { status, text } = await this.call(method, path, body);
     if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);

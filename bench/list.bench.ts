@@ -1,10 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import pg from 'pg';
-import { readLauncherConfig } from '../src/config/launcher.config.js';
-import { dataFolder } from '../src/launcher/data-folder.js';
-import { clusterOf } from '../src/launcher/installation.js';
-import { startPostgres } from '../src/launcher/postgres/supervisor.js';
 import { type Benchmark, type Workbench } from './benchmark.js';
 import { type Client } from './client.js';
 import { interleave, seriesOf } from './interleave.js';
@@ -45,7 +41,7 @@ export const benchmark: Benchmark = {
   describe: `GET ${path} over ${domains.toLocaleString('en')} domains, beside the same JSON as text from one SQL statement`,
   run: async (bench) => {
     const product = await Product.up(join(bench.folder, 'd'), ['--simulate'], bench.note);
-    const pool = new pg.Pool({ connectionString: await databaseUrl(product.dataDir), max: 1 });
+    const pool = new pg.Pool({ connectionString: await product.databaseUrl(), max: 1 });
     try {
       return await measure(product.client, pool, bench);
     } finally {
@@ -105,9 +101,4 @@ async function fill(client: Client, bench: Workbench): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: 8 }, one));
-}
-
-/** Of the PostgreSQL that runs already under this data folder. */
-async function databaseUrl(dataDir: string): Promise<string> {
-  return (await startPostgres(clusterOf(dataFolder(dataDir), readLauncherConfig()))).url;
 }

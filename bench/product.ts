@@ -3,6 +3,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { readLauncherConfig } from '../src/config/launcher.config.js';
+import { dataFolder } from '../src/launcher/data-folder.js';
+import { agentPart, clusterOf, serverPart } from '../src/launcher/installation.js';
+import { clusterFolderOf } from '../src/launcher/postgres/embedded.js';
+import { findPostmaster, startPostgres } from '../src/launcher/postgres/supervisor.js';
+import { findBackground } from '../src/launcher/process/background.js';
 import { projectRoot } from '../src/launcher/project-root.js';
 import { Client } from './client.js';
 
@@ -10,7 +16,7 @@ const run = promisify(execFile);
 const launcher = join(projectRoot, 'domus');
 
 /** Nobody's database is filled with what a benchmark makes, whatever the shell says. */
-const alone = { DATABASE_URL: undefined, REDIS_URL: undefined, DOMUS_ACCEL: 'tcg' };
+const alone = { DATABASE_URL: undefined, REDIS_URL: undefined, DOMUS_ROLES: undefined, DOMUS_ACCEL: 'tcg' };
 
 /** The whole product, started as anybody would start it, on ports and a data folder of its own. */
 export class Product {
@@ -20,8 +26,14 @@ export class Product {
     private readonly environment: NodeJS.ProcessEnv,
   ) {}
 
-  static async up(dataDir: string, flags: readonly string[], note: (line: string) => void): Promise<Product> {
-    const environment = { ...process.env, ...alone };
+  /** `settings`: environment variables that this one is to have. */
+  static async up(
+    dataDir: string,
+    flags: readonly string[],
+    note: (line: string) => void,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<Product> {
+    const environment = { ...process.env, ...alone, ...settings };
     note(`./domus up ${flags.join(' ')} …`);
     const args = ['up', '--data', dataDir, '--port', '0', '--detach', ...flags];
     const child = spawn(launcher, args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -32,6 +44,22 @@ export class Product {
     if (code !== 0 || !ready?.[1] || !ready[2]) throw new Error(`domus up ended with ${code}: ${said}`);
     const token = readFileSync(ready[2], 'utf8').trim();
     return new Product(dataDir, new Client(ready[1], token), environment);
+  }
+
+  /** Of the PostgreSQL that runs already under its data folder. */
+  async databaseUrl(): Promise<string> {
+    return (await startPostgres(clusterOf(dataFolder(this.dataDir), readLauncherConfig(this.environment))))
+      .url;
+  }
+
+  /** Where what it uses can be read: one number a program, PostgreSQL's being that of its postmaster. */
+  get pids(): Readonly<Record<'server' | 'agent' | 'postgres', number>> {
+    const folder = dataFolder(this.dataDir);
+    const server = findBackground(serverPart(folder))?.pid;
+    const agent = findBackground(agentPart(folder))?.pid;
+    const postgres = findPostmaster({ folder: clusterFolderOf(folder.path) })?.process.pid;
+    if (!server || !agent || !postgres) throw new Error('Not all of the product runs.');
+    return { server, agent, postgres };
   }
 
   /** Guests and all. */

@@ -11,13 +11,15 @@ export interface Surroundings {
 
 /** What a person reads. Milliseconds throughout. */
 export function report(outcome: Outcome, around: Surroundings): string {
-  const [product, ...peers] = outcome.series;
+  const [first, ...others] = outcome.series;
+  const pairs = outcome.pairs ?? others.map(({ name }) => [first?.name ?? '', name] as const);
+  const samplesOf = (name: string) => outcome.series.find((series) => series.name === name)?.samples ?? [];
   const lines = [header, ...outcome.series.map(row)];
-  for (const peer of product ? peers : []) {
-    const difference = compareMedians(product?.samples ?? [], peer.samples, (a, b) => a - b);
-    const ratio = compareMedians(product?.samples ?? [], peer.samples, (a, b) => a / b);
+  for (const [product, peer] of pairs) {
+    const difference = compareMedians(samplesOf(product), samplesOf(peer), (a, b) => a - b);
+    const ratio = compareMedians(samplesOf(product), samplesOf(peer), (a, b) => a / b);
     lines.push(
-      `  ${product?.name} − ${peer.name}: ${signed(difference.value)} ms (${range(difference.interval, signed)}); ` +
+      `  ${product} − ${peer}: ${signed(difference.value)} ms (${range(difference.interval, signed)}); ` +
         `${ratio.value.toFixed(2)} × (${range(ratio.interval, (value) => value.toFixed(2))})`,
     );
   }

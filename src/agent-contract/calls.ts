@@ -7,6 +7,7 @@ import {
   forgetDomain,
   inspectDomain,
   pauseDomain,
+  readDomainSpec,
   resumeDomain,
   startDomain,
 } from './domain.js';
@@ -18,6 +19,7 @@ import {
   deleteVolume,
   detachRepository,
   inspectVolume,
+  listVolumes,
   repositoryRoom,
 } from './storage.js';
 
@@ -34,8 +36,10 @@ export const agentCalls = {
   forgetDomain,
   inspectDomain,
   inspectVolume,
+  listVolumes,
   pauseDomain,
   readConsoleLog,
+  readDomainSpec,
   readFacts,
   releaseJournal,
   repositoryRoom,

@@ -41,6 +41,26 @@ export const macAddress = z
 export const nicModel = z.enum(['virtio']);
 export const diskBus = z.enum(['virtio']);
 
+/** What a guest's own reboot does: it boots again, or it is over as if it had shut down. */
+export const onReboot = z.enum(['reboot', 'halt']);
+/** What becomes of a domain whose guest crashed: it stays crashed, or it is started again. */
+export const onCrash = z.enum(['halt', 'restart']);
+/** Whether a domain is started when its host has booted. */
+export const autostart = z.object({
+  policy: z.enum(['always', 'as_before', 'never']),
+  order: z.int(),
+  delaySeconds: z.int().nonnegative(),
+});
+
+/** What no host acts on, but keeps: with it an inventory that was lost can enter the domain again as it was. */
+const keptOfDomain = z.object({
+  poolId: uuid,
+  autostart,
+  onCrash,
+  /** What people call the volumes of the disks. */
+  volumes: z.array(z.object({ id: uuid, name: z.string() })),
+});
+
 /** Everything a host needs to run one domain. Complete: a host never asks the server for more. */
 export const domainSpec = z.object({
   id: uuid,
@@ -72,6 +92,10 @@ export const domainSpec = z.object({
     }),
   ),
   consoles: z.array(z.object({ id: uuid, kind: z.enum(['serial']) })),
+  /** Absent: `reboot`. */
+  onReboot: onReboot.optional(),
+  /** Absent from what an older server asked. */
+  kept: keptOfDomain.optional(),
 });
 
 /** A domain as the hypervisor shows it now. */
@@ -186,6 +210,20 @@ export const inspectDomain = defineCall({
   deadlineMs: 10_000,
 });
 
+/**
+ * What the host holds of a domain: the spec that its last start was asked with, complete and as it was. `null` for a domain
+ * that the host does not know, or that was started by an agent which kept no spec.
+ */
+export const readDomainSpec = defineCall({
+  name: 'domain.readSpec',
+  input: z.object({ domainId: uuid }),
+  output: z.object({ spec: domainSpec.nullable() }),
+  errors: [],
+  effect: 'read',
+  deadlineMs: 10_000,
+});
+
+export type Autostart = z.output<typeof autostart>;
 export type DomainSpec = z.output<typeof domainSpec>;
 export type ObservedDomain = z.output<typeof observedDomain>;
 export type ObservedState = z.output<typeof observedState>;

@@ -61,6 +61,8 @@ export const stateFrame = z.discriminatedUnion('kind', [
     domains: z.array(observedDomain),
     /** Domains that the host has forgotten. */
     forgotten: z.array(uuid),
+    /** Repositories in which volumes came or went, whoever did it: whoever wants to know which, asks `storage.listVolumes`. */
+    storageChanged: z.array(uuid).optional(),
   }),
 ]);
 

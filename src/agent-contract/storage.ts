@@ -137,6 +137,19 @@ export const inspectVolume = defineCall({
   deadlineMs: 10_000,
 });
 
+/**
+ * Every volume whose bytes are there, by name alone: nothing is opened. From then on, for as long as the agent runs, the host
+ * says in its state stream that the repository's volumes have changed (`storageChanged`), where its storage can tell.
+ */
+export const listVolumes = defineCall({
+  name: 'storage.listVolumes',
+  input: z.object({ repository: repositoryRef }),
+  output: z.object({ volumes: z.array(z.object({ id: uuid, format: volumeFormat })) }),
+  errors: [repositoryUnavailable],
+  effect: 'read',
+  deadlineMs: 10_000,
+});
+
 export type RepositoryRef = z.output<typeof repositoryRef>;
 export type RepositoryFile = z.output<typeof repositoryFile>;
 export type VolumeRef = z.output<typeof volumeRef>;

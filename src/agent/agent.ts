@@ -18,6 +18,7 @@ import { Journal } from './journal/journal.js';
 import { Listener } from './link/listener.js';
 import { Turns } from './turns.js';
 import { VolumeUses } from './volume-uses.js';
+import { VolumeWatches } from './volume-watches.js';
 
 export interface AgentSettings {
   /** The agent's own: identity, journal, uses. */
@@ -50,6 +51,7 @@ export class Agent {
   private readonly listener: Listener;
   private journal: Journal | null = null;
   private inventory: Inventory | null = null;
+  private watches: VolumeWatches | null = null;
 
   constructor(private readonly settings: AgentSettings) {
     this.identityFolder = new IdentityFolder(settings.folder);
@@ -77,7 +79,12 @@ export class Agent {
     const port = await this.takePort(stored);
     const identity = await this.identify(stored, port);
     fencing.noteEpoch(identity.hostEpoch);
-    const handlers = createHandlers({ driver, backends, uses, journal, inventory });
+    const watches = (this.watches = new VolumeWatches(
+      backends,
+      (repositoryId) => inventory.noteStorageChanged(repositoryId),
+      log,
+    ));
+    const handlers = createHandlers({ driver, backends, uses, journal, inventory, watches });
     const dispatch = new Dispatch({ handlers, journal, fencing, turns: new Turns(), log });
     this.listener.serve(identity, {
       host: { hostId: identity.hostId, hostEpoch: () => identity.hostEpoch },
@@ -97,6 +104,7 @@ export class Agent {
     this.closing.abort(new AgentError('The agent was told to stop.'));
     for (const timer of this.timers) clearTimeout(timer);
     await this.listener.close();
+    this.watches?.close();
     this.inventory?.close();
     await this.settings.driver.close();
     await this.journal?.close();

@@ -16,6 +16,7 @@ import { Journal } from './journal/journal.js';
 import { LogFile, type LogHandle } from './journal/log-file.js';
 import { Turns } from './turns.js';
 import { VolumeUses } from './volume-uses.js';
+import { VolumeWatches } from './volume-watches.js';
 
 const full = (): Promise<never> =>
   Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' }));
@@ -52,11 +53,12 @@ describe('dispatch', () => {
       heartbeatMs: 60_000,
     });
     const uses = await VolumeUses.open(join(folder, 'uses'), driver);
-    const handlers = createHandlers({ driver, backends, uses, journal, inventory });
     const logger = createLogger(
       { name: 'test', level: 'debug' },
       { write: (line: string) => void (log += line) },
     );
+    const watches = new VolumeWatches(backends, () => undefined, logger);
+    const handlers = createHandlers({ driver, backends, uses, journal, inventory, watches });
     return new Dispatch({ handlers, journal, fencing, turns: new Turns(), log: logger });
   };
   const backends = createFakeBackends();

@@ -16,7 +16,8 @@ export async function resolveDomain(spec: DomainSpec, backends: Backends): Promi
       })),
     ),
   ]);
-  return { ...spec, boot, disks };
+  const { kept: _, ...rest } = spec;
+  return { ...rest, boot, disks, origin: spec };
 }
 
 async function resolveBoot(boot: DomainSpec['boot'], backends: Backends): Promise<RunnableDomain['boot']> {

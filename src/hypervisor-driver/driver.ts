@@ -16,11 +16,13 @@ export interface DiskSource {
 }
 
 /** A domain spec in which every repository path has become an absolute path of this host. What a driver is asked to run. */
-export interface RunnableDomain extends Omit<DomainSpec, 'boot' | 'disks'> {
+export interface RunnableDomain extends Omit<DomainSpec, 'boot' | 'disks' | 'kept'> {
   readonly boot:
     | { kind: 'direct'; kernel: string; initramfs: string | null; commandLine: string }
     | { kind: 'firmware'; firmware: 'bios'; order: ('disk' | 'network')[] };
   readonly disks: DiskSource[];
+  /** The spec as it was asked, kept beside the guest and handed back by `specOf`. A driver does not read it. */
+  readonly origin?: DomainSpec | undefined;
 }
 
 export interface Fingerprint {
@@ -50,6 +52,12 @@ export interface HypervisorDriver {
 
   /** The hypervisor's own word on one domain; null when it knows none. Never from a cache. */
   inspect(domainId: string): Promise<ObservedDomain | null>;
+
+  /**
+   * What the domain was last started with (`origin`), also after its end and by another driver. A start that failed changes
+   * nothing of it. Null for a domain that is not known here, or that came without.
+   */
+  specOf(domainId: string): Promise<DomainSpec | null>;
 
   /**
    * Ensures that the domain runs at the spec's generation and answers once its CPUs run. Idempotent by generation: the

@@ -1,4 +1,4 @@
-import { type RepositoryRef, type VolumeRef } from '../agent-contract/index.js';
+import { type RepositoryRef, type VolumeFormat, type VolumeRef } from '../agent-contract/index.js';
 
 export interface RepositoryRoom {
   readonly capacityBytes: number;
@@ -48,6 +48,15 @@ export interface StorageBackend {
 
   /** Null when the volume's bytes are not there. */
   inspectVolume(volume: VolumeRef): Promise<FoundVolume | null>;
+
+  /** Every volume whose bytes are there, by name alone: nothing is opened. Drafts and foreign files are none. */
+  listVolumes(repository: RepositoryRef): Promise<{ id: string; format: VolumeFormat }[]>;
+
+  /**
+   * Calls `changed` when volumes come or go, whoever does it, as far as the storage can tell: a hint, perhaps one too many,
+   * never instead of `listVolumes`. What another machine does on shared storage is not seen. The returned function ends it.
+   */
+  watchVolumes(repository: RepositoryRef, changed: () => void): Promise<() => void>;
 
   /**
    * What a hypervisor opens. The format comes from the inventory, never from the guest's bytes. `file.not_found` when it

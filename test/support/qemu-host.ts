@@ -93,6 +93,13 @@ export async function aQemuHost(kit: BootKit, accelerator: 'kvm' | 'tcg' = 'tcg'
       await off;
       line.destroy();
     },
+    rebootInside: async ({ id, consoles }) => {
+      const line = await driver.openConsole(id, consoles[0]?.id ?? '');
+      line.write('\nreboot\n');
+      // Its echo: the guest has heard it.
+      await untilPrinted(line, 'reboot', 10_000);
+      line.destroy();
+    },
     leftovers: async () => [
       ...readdirSync(domainsDir),
       ...readdirSync(runtimeDir),

@@ -9,6 +9,7 @@ import {
   inspectDomain,
   type ObservedDomain,
   pauseDomain,
+  readDomainSpec,
   resumeDomain,
   startDomain,
 } from '../../agent-contract/index.js';
@@ -44,6 +45,7 @@ type DomainCall =
   | 'forgetDomain'
   | 'inspectDomain'
   | 'pauseDomain'
+  | 'readDomainSpec'
   | 'resumeDomain'
   | 'startDomain';
 
@@ -118,6 +120,8 @@ export function domainHandlers(parts: DomainParts): Pick<Handlers, DomainCall> {
     inspectDomain: handle(inspectDomain, async ({ domainId }) => ({
       domain: await driver.inspect(domainId),
     })),
+
+    readDomainSpec: handle(readDomainSpec, async ({ domainId }) => ({ spec: await driver.specOf(domainId) })),
   };
 }
 

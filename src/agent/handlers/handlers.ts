@@ -14,19 +14,21 @@ import { handle, type Handlers } from '../bound-call.js';
 import { type Inventory } from '../inventory/inventory.js';
 import { type Journal } from '../journal/journal.js';
 import { domainHandlers, type DomainParts } from './domain-handlers.js';
+import { type VolumeWatches } from '../volume-watches.js';
 import { storageHandlers } from './storage-handlers.js';
 
 interface Parts extends Omit<DomainParts, 'onForgotten'> {
   readonly journal: Journal;
   readonly inventory: Inventory;
+  readonly watches: VolumeWatches;
 }
 
 /** What this agent does for each call of the contract. */
 export function createHandlers(parts: Parts): Handlers {
-  const { driver, backends, uses, journal, inventory } = parts;
+  const { driver, backends, uses, journal, inventory, watches } = parts;
   return {
     ...domainHandlers({ driver, backends, uses, onForgotten: (id) => inventory.forget(id) }),
-    ...storageHandlers(backends, uses),
+    ...storageHandlers(backends, uses, watches),
     readConsoleLog: handle(readConsoleLog, async ({ domainId, consoleId, tail }) => ({
       text: await serialConsoles(driver).consoleLog(domainId, consoleId, tail),
     })),

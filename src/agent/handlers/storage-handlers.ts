@@ -5,11 +5,13 @@ import {
   deleteVolume,
   detachRepository,
   inspectVolume,
+  listVolumes,
   repositoryRoom,
 } from '../../agent-contract/index.js';
 import { type Backends } from '../../storage-backend/backends.js';
 import { handle, type Handlers } from '../bound-call.js';
 import { type VolumeUses } from '../volume-uses.js';
+import { type VolumeWatches } from '../volume-watches.js';
 
 type StorageCall =
   | 'attachRepository'
@@ -18,9 +20,14 @@ type StorageCall =
   | 'createVolume'
   | 'deleteVolume'
   | 'inspectVolume'
+  | 'listVolumes'
   | 'repositoryRoom';
 
-export function storageHandlers(backends: Backends, uses: VolumeUses): Pick<Handlers, StorageCall> {
+export function storageHandlers(
+  backends: Backends,
+  uses: VolumeUses,
+  watches: VolumeWatches,
+): Pick<Handlers, StorageCall> {
   const ofVolume = { turn: ({ volume }: { volume: { id: string } }) => `volume ${volume.id}` };
   return {
     attachRepository: handle(
@@ -71,5 +78,11 @@ export function storageHandlers(backends: Backends, uses: VolumeUses): Pick<Hand
     inspectVolume: handle(inspectVolume, async ({ volume }) => ({
       found: await backends[volume.repository.kind].inspectVolume(volume),
     })),
+
+    listVolumes: handle(listVolumes, async ({ repository }) => {
+      // First the watch: what changes while the list is made is told of afterwards.
+      await watches.keep(repository);
+      return { volumes: await backends[repository.kind].listVolumes(repository) };
+    }),
   };
 }

@@ -8,7 +8,13 @@ import {
 import { type HypervisorDriver } from '../../hypervisor-driver/driver.js';
 import { type Machine } from './machine.js';
 
-type Listener = (change: { facts: HostFacts | null; domains: ObservedDomain[]; forgotten: string[] }) => void;
+interface Change {
+  readonly facts: HostFacts | null;
+  readonly domains: ObservedDomain[];
+  readonly forgotten: string[];
+  readonly storageChanged?: string[];
+}
+type Listener = (change: Change) => void;
 
 interface Parts {
   readonly driver: HypervisorDriver;
@@ -24,6 +30,7 @@ export class Inventory {
   private readonly listeners = new Set<Listener>();
   private readonly changed = new Map<string, ObservedDomain>();
   private readonly forgotten = new Set<string>();
+  private readonly storageChanged = new Set<string>();
   private flushing = false;
   private readonly stopWatching: () => void;
 
@@ -52,6 +59,12 @@ export class Inventory {
   forget(domainId: string): void {
     this.changed.delete(domainId);
     this.forgotten.add(domainId);
+    this.flushSoon();
+  }
+
+  /** Volumes came or went in the repository: whoever listens may ask which. */
+  noteStorageChanged(repositoryId: string): void {
+    this.storageChanged.add(repositoryId);
     this.flushSoon();
   }
 
@@ -120,9 +133,15 @@ export class Inventory {
     this.flushing = true;
     setImmediate(() => {
       this.flushing = false;
-      const change = { facts: null, domains: [...this.changed.values()], forgotten: [...this.forgotten] };
+      const change: Change = {
+        facts: null,
+        domains: [...this.changed.values()],
+        forgotten: [...this.forgotten],
+        ...(this.storageChanged.size > 0 ? { storageChanged: [...this.storageChanged] } : {}),
+      };
       this.changed.clear();
       this.forgotten.clear();
+      this.storageChanged.clear();
       this.tell(change);
     });
   }

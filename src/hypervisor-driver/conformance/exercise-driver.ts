@@ -2,6 +2,7 @@ import { servesSerialConsoles } from '../driver.js';
 import { exerciseConsole } from './console.js';
 import { exerciseFencing } from './fencing.js';
 import { type DriverHarness, type ExamOptions } from './harness.js';
+import { exerciseKeptSpec } from './kept-spec.js';
 import { exerciseLifecycle } from './lifecycle.js';
 import { exerciseRecovery } from './recovery.js';
 
@@ -31,6 +32,7 @@ export function exerciseDriver(
     exerciseLifecycle(given, options);
     exerciseFencing(given);
     exerciseRecovery(given, options);
+    exerciseKeptSpec(given);
     exerciseConsole(given, options);
   });
 }

@@ -18,6 +18,8 @@ export interface DriverHarness {
   killGuest(domainId: string): Promise<void>;
   /** The guest switches itself off, and not by the driver's hand. Resolves when it has been told to. */
   switchOffInside(domain: RunnableDomain): Promise<void>;
+  /** The guest boots again, and not by the driver's hand. Resolves when it has been told to. */
+  rebootInside(domain: RunnableDomain): Promise<void>;
   /** What the driver keeps on this host: files, sockets, processes, by name. */
   leftovers(): Promise<string[]>;
   dispose(): Promise<void>;

@@ -1,6 +1,7 @@
 import { type ObservedDomain } from '../../agent-contract/index.js';
+import { type RunnableDomain } from '../driver.js';
 import { type DriverHarness, type ExamOptions } from './harness.js';
-import { openAtPrompt, untilState } from './wait.js';
+import { openAtPrompt, untilPrinted, untilState } from './wait.js';
 
 const refusal = (code: string) => expect.objectContaining({ code });
 
@@ -71,6 +72,29 @@ export function exerciseLifecycle(given: () => DriverHarness, { bootMs }: ExamOp
         expect(await untilState(driver, domain.id, 'halted', 10_000)).toMatchObject({ reason: null });
       },
       bootMs + 15_000,
+    );
+
+    it(
+      'calls a guest that booted again by itself halted, where that was asked for, and lets any other go on',
+      async () => {
+        const { driver } = given();
+        const once: RunnableDomain = { ...given().aGuest(), onReboot: 'halt' };
+        await driver.start(once);
+        await openAtPrompt(driver, once, bootMs);
+        await given().rebootInside(once);
+        expect(await untilState(driver, once.id, 'halted', 10_000)).toMatchObject({
+          reason: null,
+          pid: null,
+        });
+        const again: RunnableDomain = { ...given().aGuest(), onReboot: 'reboot' };
+        await driver.start(again);
+        const console = await openAtPrompt(driver, again, bootMs);
+        const back = untilPrinted(console, 'GUEST-READY', bootMs);
+        await given().rebootInside(again);
+        await back;
+        expect(await driver.inspect(again.id)).toMatchObject({ state: 'running' });
+      },
+      3 * bootMs + 15_000,
     );
 
     it('calls a guest whose hypervisor process was killed crashed within a second, and says why', async () => {

@@ -51,6 +51,7 @@ exerciseDriver(
       },
       killGuest: (id) => driver.hypervisor.end(id, 'crashed', 'killed by the test'),
       switchOffInside: ({ id }) => driver.hypervisor.end(id, 'halted'),
+      rebootInside: ({ id }) => driver.hypervisor.rebootInside(id),
       leftovers: async () => driver.hypervisor.ids(),
       dispose: async () => {
         await driver.close();

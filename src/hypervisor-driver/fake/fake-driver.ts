@@ -1,6 +1,7 @@
 import { type Duplex } from 'node:stream';
 import {
   type Capability,
+  type DomainSpec,
   type ObservedDomain,
   domainBadState,
   domainStartFailed,
@@ -85,6 +86,10 @@ class Fake implements FakeDriver {
 
   inspect(domainId: string): Promise<ObservedDomain | null> {
     return this.faults.around('inspect', domainId, async () => this.see(domainId));
+  }
+
+  async specOf(domainId: string): Promise<DomainSpec | null> {
+    return this.hypervisor.get(domainId)?.domain.origin ?? null;
   }
 
   start(domain: RunnableDomain): Promise<ObservedDomain> {

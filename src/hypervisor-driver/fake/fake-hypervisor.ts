@@ -96,6 +96,15 @@ export class FakeHypervisor {
     return this.save();
   }
 
+  /** The guest boots again by itself: it goes on, or is over where that was asked for. */
+  rebootInside(domainId: string): Promise<void> {
+    const guest = this.guests.get(domainId);
+    if (guest?.domain.onReboot === 'halt') return this.end(domainId, 'halted');
+    for (const { id } of guest?.domain.consoles ?? [])
+      this.print(domainId, id, `\r\nGUEST-READY kernel=fake cpus=${guest?.domain.vcpus}\r\n${PROMPT}`);
+    return this.save();
+  }
+
   /** The guest is over: `halted` by itself or by force, `crashed` when its hypervisor process died. */
   end(domainId: string, state: 'halted' | 'crashed', reason: string | null = null): Promise<void> {
     const guest = this.guests.get(domainId);

@@ -26,7 +26,8 @@ const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecont
  * or have their commas doubled; the domain's name is not here at all.
  *
  * `-action shutdown=pause`: a guest that switches itself off leaves QEMU standing in the state `shutdown`, so that a clean
- * end can be told from a killed QEMU also by an agent that was not there. See README.md.
+ * end can be told from a killed QEMU also by an agent that was not there. `reboot=shutdown` makes the guest's own reboot
+ * such an end. See README.md.
  */
 export function commandLine(domain: RunnableDomain, paths: GuestPaths, machine: QemuMachine): string[] {
   const x86 = machine.architecture === 'x86_64';
@@ -38,7 +39,7 @@ export function commandLine(domain: RunnableDomain, paths: GuestPaths, machine: 
     ['-display', 'none'],
     machine.sandbox ? ['-sandbox', SANDBOX] : [],
     ['-S'],
-    ['-action', 'reboot=reset,shutdown=pause,panic=pause'],
+    ['-action', `reboot=${domain.onReboot === 'halt' ? 'shutdown' : 'reset'},shutdown=pause,panic=pause`],
     ['-machine', x86 ? 'q35,vmport=off' : 'virt'],
     // No sleep states: the power button is the one way to end, and a sleeping guest would look like a paused one.
     x86 ? ['-global', 'ICH9-LPC.disable_s3=1', '-global', 'ICH9-LPC.disable_s4=1'] : [],

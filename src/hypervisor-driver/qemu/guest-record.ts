@@ -32,9 +32,12 @@ const disk = z.object({
   bus: z.literal('virtio'),
   readOnly: z.boolean(),
 });
-const runnable: z.ZodType<RunnableDomain> = domainSpec
-  .omit({ boot: true, disks: true })
-  .extend({ boot: z.discriminatedUnion('kind', [directBoot, firmwareBoot]), disks: z.array(disk) });
+const runnable: z.ZodType<RunnableDomain> = domainSpec.omit({ boot: true, disks: true, kept: true }).extend({
+  boot: z.discriminatedUnion('kind', [directBoot, firmwareBoot]),
+  disks: z.array(disk),
+  // Kept for others: one that cannot be read any more must not make the guest's own record unreadable.
+  origin: domainSpec.optional().catch(undefined),
+});
 
 const guestRecord = z.object({
   domain: runnable,

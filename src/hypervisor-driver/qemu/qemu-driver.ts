@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { type Duplex } from 'node:stream';
 import {
+  type DomainSpec,
   type ObservedDomain,
   domainBadState,
   domainStartFailed,
@@ -97,6 +98,10 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
     if (known.guest) await this.askNow(known, known.guest);
     await known.ending;
     return this.announcer.get(domainId) ?? null;
+  }
+
+  async specOf(domainId: string): Promise<DomainSpec | null> {
+    return this.known.get(domainId)?.record.domain.origin ?? null;
   }
 
   start(domain: RunnableDomain): Promise<ObservedDomain> {

@@ -214,6 +214,36 @@ export function exerciseBackend(
         expect(await trial.backend.inspectVolume(made)).toBeNull();
       });
 
+      it('is listed while its bytes are there, and foreign repositories are not looked into', async () => {
+        const made = volume(format);
+        expect(await trial.backend.listVolumes(trial.repository)).toEqual([]);
+        await trial.backend.createVolume(made, MEBIBYTE);
+        expect(await trial.backend.listVolumes(trial.repository)).toEqual([{ id: made.id, format }]);
+        expect(await trial.restarted().listVolumes(trial.repository)).toEqual([{ id: made.id, format }]);
+        await trial.backend.deleteVolume(made);
+        expect(await trial.backend.listVolumes(trial.repository)).toEqual([]);
+        await expectRefusal(trial.backend.listVolumes(trial.missing), repositoryUnavailable);
+      });
+
+      it('is told of to those who watch, when it comes and when it goes, and to no one who left', async () => {
+        const [made, before] = [volume(format), volume(format)];
+        await trial.backend.createVolume(before, MEBIBYTE);
+        let told: () => void = () => undefined;
+        const stop = await trial.backend.watchVolumes(trial.repository, () => told());
+        const news = () => new Promise<void>((resolve) => (told = resolve));
+        const came = news();
+        await trial.backend.createVolume(made, MEBIBYTE);
+        await came;
+        const went = news();
+        await trial.backend.deleteVolume(made);
+        await went;
+        stop();
+        let late = 0;
+        told = () => void late++;
+        await trial.backend.deleteVolume(before);
+        expect(late).toBe(0);
+      });
+
       it('is deleted any number of times', async () => {
         const made = volume(format);
         await trial.backend.deleteVolume(made);

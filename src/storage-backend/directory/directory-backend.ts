@@ -1,6 +1,11 @@
 import { constants } from 'node:fs';
 import { access, mkdir, open, statfs, type FileHandle } from 'node:fs/promises';
-import { repositoryUnavailable, type RepositoryRef, type VolumeRef } from '../../agent-contract/index.js';
+import {
+  repositoryUnavailable,
+  type RepositoryRef,
+  type VolumeFormat,
+  type VolumeRef,
+} from '../../agent-contract/index.js';
 import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
 import { type FoundVolume, type RepositoryRoom, type StorageBackend } from '../backend.js';
 import { confinedSegments } from '../shared/confined-path.js';
@@ -9,6 +14,7 @@ import { MARKER, readMarker, removeMarker, requireOwnMark, writeMarker } from '.
 import { type CreateQcow2 } from './qemu-img.js';
 import {
   findVolume,
+  listVolumeFiles,
   makeVolume,
   openVolumeFile,
   openVolumes,
@@ -18,6 +24,7 @@ import {
   VOLUMES,
 } from './volume-files.js';
 import { placeOf, walkToFile } from '../shared/walk.js';
+import { watchVolumeFolder } from './watch-volumes.js';
 
 /** What the operating system says of a folder that is away or broken. Other errors are bugs and pass through. */
 const UNREACHABLE = [
@@ -123,6 +130,22 @@ export class DirectoryBackend implements StorageBackend {
 
   inspectVolume(volume: VolumeRef): Promise<FoundVolume | null> {
     return this.#withVolumes(volume, (_root, volumes) => findVolume(volumes, volume));
+  }
+
+  listVolumes(repository: RepositoryRef): Promise<{ id: string; format: VolumeFormat }[]> {
+    return this.#within(repository, async (root) => {
+      const volumes = await openVolumes(root, { create: false });
+      if (!volumes) return [];
+      try {
+        return await listVolumeFiles(volumes);
+      } finally {
+        await volumes.close();
+      }
+    });
+  }
+
+  watchVolumes(repository: RepositoryRef, changed: () => void): Promise<() => void> {
+    return this.#within(repository, (root) => watchVolumeFolder(root, changed));
   }
 
   async openPath(volume: VolumeRef): Promise<string> {

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs';
-import { link, mkdir, open, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import {
   repositoryFull,
   repositoryUnavailable,
@@ -8,6 +8,7 @@ import {
   type VolumeFormat,
   type VolumeRef,
 } from '../../agent-contract/index.js';
+import { uuid } from '../../kernel/schema/values.js';
 import { type FoundVolume } from '../backend.js';
 import { ImageFormatError } from '../image/image-format-error.js';
 import { parseQcow2Header, QCOW2_HEADER_BYTES } from '../image/qcow2-header.js';
@@ -66,6 +67,16 @@ export async function openVolumeFile(
   if (stats.isFile()) return { file, stats };
   await file.close();
   throw volumeBadImage(`In the place of volume ${volume.id} stands something that is no file.`);
+}
+
+/** The volumes in the folder, by name alone. */
+export async function listVolumeFiles(volumes: FileHandle): Promise<{ id: string; format: VolumeFormat }[]> {
+  const names = await readdir(`/proc/self/fd/${volumes.fd}`);
+  return names.flatMap((name) => {
+    const [id = '', ...rest] = name.split('.');
+    const format = FORMATS.find((each) => each === rest.join('.'));
+    return format && uuid.safeParse(id).success ? [{ id, format }] : [];
+  });
 }
 
 /** What is there of a volume. Null when nothing is; `volume.bad_image` when its header is not one to trust. */

@@ -5,6 +5,7 @@ import {
   repositoryUnavailable,
   volumeFileExists,
   type RepositoryRef,
+  type VolumeFormat,
   type VolumeRef,
 } from '../../agent-contract/index.js';
 import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
@@ -29,6 +30,7 @@ const FILE_BYTES = 8 * 1024 * 1024;
 export class FakeBackend implements StorageBackend {
   readonly kind: RepositoryRef['kind'];
   readonly faults = new FakeFaults();
+  readonly #watchers = new Map<string, Set<() => void>>();
   readonly #state: FakeState;
   readonly #stateFile: string | null;
   readonly #capacityBytes: number;
@@ -92,7 +94,7 @@ export class FakeBackend implements StorageBackend {
         throw repositoryFull(`${wanted} bytes are wanted.`);
       }
       repository.volumes[volume.id] = { format: volume.format, sizeBytes: wanted };
-      this.#save();
+      this.#changed(volume.repository.id);
       return { sizeBytes: wanted, allocatedBytes: 0 };
     });
   }
@@ -101,7 +103,7 @@ export class FakeBackend implements StorageBackend {
     return this.faults.around('deleteVolume', () => {
       const { volumes } = this.#attached(volume.repository);
       if (volumes[volume.id]?.format === volume.format) delete volumes[volume.id];
-      this.#save();
+      this.#changed(volume.repository.id);
     });
   }
 
@@ -110,6 +112,32 @@ export class FakeBackend implements StorageBackend {
       const found = this.#attached(volume.repository).volumes[volume.id];
       return found?.format === volume.format ? { sizeBytes: found.sizeBytes, allocatedBytes: 0 } : null;
     });
+  }
+
+  listVolumes(repository: RepositoryRef): Promise<{ id: string; format: VolumeFormat }[]> {
+    return this.faults.around('listVolumes', () =>
+      Object.entries(this.#attached(repository).volumes).map(([id, { format }]) => ({ id, format })),
+    );
+  }
+
+  async watchVolumes(repository: RepositoryRef, changed: () => void): Promise<() => void> {
+    this.#attached(repository);
+    const watchers = this.#watchers.get(repository.id) ?? new Set();
+    this.#watchers.set(repository.id, watchers.add(changed));
+    return () => void watchers.delete(changed);
+  }
+
+  /** Behind everybody's back: the volume's bytes are taken away. The returned function puts them back. */
+  takeAway({ id, repositoryId }: { id: string; repositoryId: string }): () => void {
+    const volumes = this.#state.repositories[repositoryId]?.volumes;
+    const taken = volumes?.[id];
+    if (!volumes || !taken) throw new Error(`There is no volume ${id} to take away.`);
+    delete volumes[id];
+    this.#changed(repositoryId);
+    return () => {
+      volumes[id] = taken;
+      this.#changed(repositoryId);
+    };
   }
 
   openPath(volume: VolumeRef): Promise<string> {
@@ -131,6 +159,11 @@ export class FakeBackend implements StorageBackend {
   #roomOf(repository: FakeRepository): RepositoryRoom {
     const used = Object.values(repository.volumes).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     return { capacityBytes: this.#capacityBytes, freeBytes: this.#capacityBytes - used };
+  }
+
+  #changed(repositoryId: string): void {
+    this.#save();
+    for (const changed of this.#watchers.get(repositoryId) ?? []) changed();
   }
 
   #save(): void {

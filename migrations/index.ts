@@ -1,4 +1,5 @@
 import { FirstTables20261123022918 } from './20261123022918-first-tables.js';
+import { RetiredDomains20261125223424 } from './20261125223424-retired-domains.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
-export const migrations = [FirstTables20261123022918];
+export const migrations = [FirstTables20261123022918, RetiredDomains20261125223424];

@@ -5,7 +5,13 @@ import { IdempotencyKeyEntity, OutboxEntity } from '../kernel/operations/outbox.
 import { EnrolmentTokenEntity, PoolAuthorityEntity } from '../host-link/authority.entity.js';
 import { ApiTokenEntity } from './auth/api-token.entity.js';
 import { ConsoleEntity, ConsoleSessionEntity } from './console/console.entity.js';
-import { ClaimEntity, DiskEntity, DomainEntity, NicEntity } from './domain/domain.entity.js';
+import {
+  ClaimEntity,
+  DiskEntity,
+  DomainEntity,
+  NicEntity,
+  RetiredDomainEntity,
+} from './domain/domain.entity.js';
 import { HostEntity } from './host/host.entity.js';
 import { NetworkEntity } from './network/network.entity.js';
 import { PoolEntity } from './pool/pool.entity.js';
@@ -39,6 +45,7 @@ export const entities = [
   OutboxEntity,
   PoolAuthorityEntity,
   PoolEntity,
+  RetiredDomainEntity,
   StorageRepositoryEntity,
   VolumeEntity,
 ];

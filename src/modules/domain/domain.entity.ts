@@ -48,6 +48,19 @@ export class DomainEntity {
   @NowColumn() updatedAt!: Date;
 }
 
+/**
+ * What the next domain of a deleted one's id begins after: hosts remember generations, and one that was away may still run
+ * an old guest. A short row for each id that ever ran; it is never deleted, since a host may come back after any time.
+ */
+@Entity('retired_domain')
+export class RetiredDomainEntity {
+  @IdColumn() id!: string;
+  /** The last one that was given to a host. */
+  @IntColumn() generation!: number;
+  /** Of the deletion. */
+  @NowColumn() at!: Date;
+}
+
 /** What a domain takes from its host, from the accepting transaction of its start until it is halted. */
 @Entity('claim')
 @Index(['hostId'])

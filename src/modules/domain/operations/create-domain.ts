@@ -76,8 +76,7 @@ export const createDomain = defineOperation({
       `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated, generation)
        select $1, $2, $3, $4, $5, $6,
               coalesce(bool_or(simulated) filter (where pool_id = $2), bool_and(simulated), false),
-              (select coalesce(max((o.input->'plan'->>'generation')::int), 0) from operation o
-                where o.target_type = 'domain' and o.target_id = $1 and o.kind = 'domain.delete')
+              coalesce((select generation from retired_domain where id = $1), 0)
          from host
        on conflict (id) do nothing returning id`,
       [id, poolId, name, vcpus, memoryBytes, JSON.stringify(boot)],

@@ -67,7 +67,13 @@ export const deleteDomain = defineOperation({
     await context.step('remove-rows', {
       run: () =>
         context.transaction(async (tx) => {
-          await rowsOf(tx, `delete from domain where id = $1`, [domainId]);
+          await rowsOf(
+            tx,
+            `with gone as (delete from domain where id = $1 returning id, generation)
+             insert into retired_domain (id, generation) select id, generation from gone where generation > 0
+             on conflict (id) do update set generation = greatest(retired_domain.generation, excluded.generation), at = now()`,
+            [domainId],
+          );
           await appendEvent(tx, {
             type: 'domain.deleted',
             object: { type: 'domain', id: domainId },

@@ -20,6 +20,9 @@ const proxies = z
     z.array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], 'must be addresses or networks (CIDR)')),
   );
 
+const days = z.coerce.number().int().min(1).max(36_500);
+const HOUR_MS = 3_600_000;
+
 const schema = z
   .object({
     DOMUS_DATA_DIR: absolutePath,
@@ -37,6 +40,16 @@ const schema = z
     DOMUS_ADMIN_TOKEN_FILE: absolutePath.optional(),
     DOMUS_SECRET_KEY_FILE: absolutePath,
     DOMUS_SIMULATED: z.stringbool().default(false),
+    // Agents drop by themselves after a week what a server never released: until then a row must be there to ask.
+    DOMUS_KEEP_OPERATIONS_DAYS: days.min(7).default(90),
+    DOMUS_KEEP_EVENTS_DAYS: days.default(30),
+    DOMUS_KEEP_EVENTS_COUNT: z.coerce
+      .number()
+      .int()
+      .min(10_000)
+      .max(Number.MAX_SAFE_INTEGER)
+      .default(10_000_000),
+    DOMUS_KEEP_KEYS_HOURS: z.coerce.number().int().min(24).max(168).default(24),
     DOMUS_LOG_LEVEL: logLevel.default('info'),
   })
   .transform((env, context) => ({
@@ -55,6 +68,13 @@ const schema = z
     secretKeyFile: env.DOMUS_SECRET_KEY_FILE,
     /** Every answer then says so in the header `Domus-Simulated`. */
     simulated: env.DOMUS_SIMULATED,
+    /** What has been kept for that long goes; in milliseconds, and a number of events. */
+    keep: {
+      operations: env.DOMUS_KEEP_OPERATIONS_DAYS * 24 * HOUR_MS,
+      events: env.DOMUS_KEEP_EVENTS_DAYS * 24 * HOUR_MS,
+      eventCount: env.DOMUS_KEEP_EVENTS_COUNT,
+      keys: env.DOMUS_KEEP_KEYS_HOURS * HOUR_MS,
+    },
     logLevel: env.DOMUS_LOG_LEVEL,
   }));
 

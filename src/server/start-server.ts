@@ -2,15 +2,20 @@ import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type DataSource } from 'typeorm';
 import { createApplication } from '../api/application.js';
 import { type ServerConfig } from '../config/server.config.js';
-import { HostLinkRuntime, readSecretKey } from '../host-link/index.js';
+import { enrolmentRetention, HostLinkRuntime, readSecretKey } from '../host-link/index.js';
+import { poolOf } from '../kernel/database/statement.js';
 import { EventLog } from '../kernel/events/event-log.js';
+import { eventRetention } from '../kernel/events/event-retention.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { createRegistry } from '../kernel/metrics/metrics.js';
 import { MetricsListener } from '../kernel/metrics/metrics-listener.js';
 import { postgresQueue, redisQueue } from '../kernel/operations/bullmq-queue.js';
 import { OperationEngine } from '../kernel/operations/engine.js';
+import { operationRetention } from '../kernel/operations/operation-retention.js';
+import { Retention } from '../kernel/retention/retention.js';
 import { newId } from '../kernel/schema/values.js';
 import { TokenService } from '../modules/auth/index.js';
+import { consoleRetention } from '../modules/console/index.js';
 import { migrate, openDatabase } from './open-database.js';
 import { type ServerFile, writeServerFile } from './server-file.js';
 import { ServerModule } from './server.module.js';
@@ -96,6 +101,9 @@ async function start(
   undo.later('close the event log', () => events.close());
   await events.start();
   await engine.start();
+  const retention = makeRetention(config, source, log);
+  undo.later('end the retention', () => retention.stop());
+  retention.start();
   const linked = await app.get(HostLinkRuntime).start();
   const listening = roles.has('api') ? await listen(app, config.listen) : null;
   return {
@@ -122,6 +130,17 @@ function makeEngine(
     runs: roles.has('worker'),
     events,
   });
+}
+
+/** Everything that would grow for ever. A table that only grows needs a rule here. */
+function makeRetention({ keep }: ServerConfig, source: DataSource, log: Logger): Retention {
+  const rules = [
+    ...operationRetention(keep),
+    eventRetention({ age: keep.events, count: keep.eventCount }),
+    consoleRetention,
+    enrolmentRetention,
+  ];
+  return new Retention({ pool: poolOf(source), rules, log });
 }
 
 async function listen(app: NestFastifyApplication, address: { host: string; port: number }): Promise<string> {

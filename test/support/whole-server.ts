@@ -70,6 +70,8 @@ export interface WholeServer {
 const anyPort = { host: '127.0.0.1', port: 0 };
 const ENDED = ['succeeded', 'failed', 'cancelled', 'needs_attention'];
 
+const DAY = 86_400_000;
+
 export async function startWholeServer(options: { version?: PostgresVersion } = {}): Promise<WholeServer> {
   const database = await freshDatabase(options);
   const scratch = scratchFolder('whole');
@@ -96,6 +98,7 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
       adminTokenFile,
       secretKeyFile,
       simulated: false,
+      keep: { operations: 7 * DAY, events: DAY, eventCount: 1_000_000, keys: DAY },
       logLevel: 'debug',
     },
     log,

@@ -66,6 +66,14 @@ export interface ReadModel {
   readonly defaults: readonly string[];
   readonly defaultSort: string;
   readonly notFound: ProblemFactory;
+  readonly trimmed: Trimmed | null;
+}
+
+/** A log whose old end is deleted: who reads upward and comes back with a cursor from before it must not get the rest as if it were all. */
+export interface Trimmed {
+  /** A query for one number: the greatest id that has been deleted. */
+  readonly upTo: string;
+  readonly problem: ProblemFactory;
 }
 
 const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -101,6 +109,7 @@ export interface ReadModelOptions<Shape extends z.ZodRawShape> {
   /** As in `?sort=`; the id is always added. */
   defaultSort?: string;
   notFound: ProblemFactory;
+  trimmed?: Trimmed;
 }
 
 export function defineReadModel<Shape extends z.ZodRawShape>(options: ReadModelOptions<Shape>): ReadModel {
@@ -128,6 +137,7 @@ export function defineReadModel<Shape extends z.ZodRawShape>(options: ReadModelO
     defaults: [...fields.keys()].filter((name) => !onRequest.includes(name)),
     defaultSort: options.defaultSort ?? '-createdAt',
     notFound: options.notFound,
+    trimmed: options.trimmed ?? null,
   };
 }
 

@@ -5,7 +5,7 @@ import { type FilterNode, FilterSyntaxError, parseFilter } from '../schema/filte
 import { ComparisonError } from './comparison.js';
 import { compileOne, compilePage } from './compile-read.js';
 import { isDatabaseUnavailable, unavailable } from './unavailable.js';
-import { readCursor, readOrder, writeCursor } from './order.js';
+import { type Order, readCursor, readOrder, writeCursor } from './order.js';
 import { type ReadModel } from './read-model.js';
 import { type Selection } from './selection.js';
 import { type BoundStatement, StatementNames } from './parameters.js';
@@ -70,6 +70,7 @@ export class Reader {
     const { selection, limit, keys = false } = query;
     const statement = understand(() => compilePage(model, { selection, order, filter, after, limit, keys }));
     const [row] = await this.run(statement);
+    if (after) await this.refuseTrimmed(model, order, after);
     const [items, more, key] = row ?? [];
     const cursorOf = (own: unknown): string => writeCursor(model, order, JSON.stringify(own));
     return {
@@ -78,6 +79,20 @@ export class Reader {
       lastCursor: typeof key === 'string' ? cursorOf(JSON.parse(key)) : null,
       cursorOf,
     };
+  }
+
+  /** Asked after the page was read: what is gone by then may be missing in it. */
+  private async refuseTrimmed(
+    model: ReadModel,
+    order: Order,
+    after: readonly (string | null)[],
+  ): Promise<void> {
+    const { trimmed } = model;
+    if (!trimmed || order.keys[0]?.descending) return;
+    const [row] = await this.run({ text: trimmed.upTo, values: [] });
+    const upTo = Number(row?.[0] ?? 0);
+    const from = Number(after[order.keys.findIndex(({ name }) => name === 'id')]);
+    if (from < upTo) throw trimmed.problem(`What came before ${model.noun} ${upTo + 1} is gone.`);
   }
 
   async find(model: ReadModel, id: string, selection: Selection): Promise<ObjectText | null> {

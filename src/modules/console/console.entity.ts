@@ -22,7 +22,7 @@ export class ConsoleEntity {
 
 /**
  * A right to connect once, soon, to the guest that ran when it was given: one host, one generation. Of its token only
- * the SHA-256 is kept. Rows are swept a month after they ran out.
+ * the SHA-256 is kept. Rows go a month after they ran out (`console.retention.ts`).
  */
 @Entity('console_session')
 @Index(['expiresAt'])

@@ -34,9 +34,8 @@ export interface NewSession {
   readonly tokenHash: Buffer;
 }
 
-/** Writes the session and sweeps those that ran out a month ago. Answers with when the token runs out. */
+/** Writes the session. Answers with when the token runs out. */
 export async function insertSession(tx: EntityManager, session: NewSession): Promise<string> {
-  await rowsOf(tx, `delete from console_session where expires_at < now() - interval '30 days'`);
   const row = await firstRowOf<{ expiresAt: Date }>(
     tx,
     `insert into console_session (id, console_id, host_id, generation, mode, actor, token_hash, expires_at)

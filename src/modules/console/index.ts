@@ -1,2 +1,3 @@
 export { consoleNotFound } from './console.errors.js';
 export { consoleModel } from './console.queries.js';
+export { consoleRetention } from './console.retention.js';

@@ -1,5 +1,5 @@
 import { computed, defineReadModel, json } from '../../kernel/database/read-model.js';
-import { eventNotFound } from './event.errors.js';
+import { eventNotFound, eventsTrimmed } from './event.errors.js';
 import { event } from './event.schema.js';
 
 /** The newest first. An event is there once it has its number: a moment after its change was committed. */
@@ -7,6 +7,7 @@ export const eventModel = defineReadModel({
   noun: 'event',
   view: event,
   notFound: eventNotFound,
+  trimmed: { upTo: 'select trimmed::text from event_head where id = 1', problem: eventsTrimmed },
   present: (t) => `${t}.number is not null`,
   defaultSort: '-id',
   fields: {

@@ -1,6 +1,10 @@
+import { pino } from 'pino';
 import { domainStartFailed } from '../../../src/agent-contract/index.js';
+import { poolOf } from '../../../src/kernel/database/statement.js';
 import { callTimedOut } from '../../../src/kernel/errors/problems.js';
 import { holdForAttention } from '../../../src/kernel/operations/ending.js';
+import { operationRetention } from '../../../src/kernel/operations/operation-retention.js';
+import { Retention } from '../../../src/kernel/retention/retention.js';
 import { startDomain } from '../../../src/modules/domain/operations/start-domain.js';
 import { eventually } from '../../support/eventually.js';
 import { GIBIBYTE, type TestHost, type TestPool, testPool } from '../../support/test-pool.js';
@@ -164,11 +168,23 @@ describe('a domain never runs twice', () => {
     await pool.operate('POST', `/v1/domains/${id}/force-off`);
   });
 
-  it('and can be made again under its id once it was deleted, though hosts remember its generations', async () => {
+  it('and can be made again under its id however long ago it was deleted, though hosts remember its generations', async () => {
     const id = await pool.aDomain();
     await startOn(first, id);
     await pool.operate('POST', `/v1/domains/${id}/force-off`);
     await pool.operate('DELETE', `/v1/domains/${id}`);
+    // Long after, when nobody knows of its operations any more.
+    await pool.source.query(
+      `update operation set created_at = now() - interval '91 days', ended_at = now() - interval '91 days'
+       where target_id = $1`,
+      [id],
+    );
+    await new Retention({
+      pool: poolOf(pool.source),
+      rules: operationRetention({ operations: 90 * 86_400_000, keys: 86_400_000 }),
+      log: pino({ level: 'silent' }),
+    }).run();
+    expect(await pool.source.query(`select 1 from operation where target_id = $1`, [id])).toEqual([]);
     expect(await pool.aDomain({ id })).toBe(id);
     expect(await startOn(first, id)).toMatchObject({ state: 'succeeded', error: null });
     await pool.operate('POST', `/v1/domains/${id}/force-off`);

@@ -2,9 +2,13 @@ import { createClient } from 'graphql-ws';
 import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { type AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { WebSocket } from 'ws';
+import { poolOf } from '../../../src/kernel/database/statement.js';
 import { inTransaction } from '../../../src/kernel/database/transaction.js';
 import { appendEvent } from '../../../src/kernel/events/append-event.js';
+import { eventRetention } from '../../../src/kernel/events/event-retention.js';
+import { Retention } from '../../../src/kernel/retention/retention.js';
 import { eventModel } from '../../../src/modules/event/index.js';
 import { eventually } from '../../support/eventually.js';
 import { facesAgree } from '../../support/faces-agree.js';
@@ -25,6 +29,12 @@ const append = async (...what: string[]): Promise<void> => {
       }),
     );
 };
+const keepingTwo = (): Retention =>
+  new Retention({
+    pool: poolOf(server.source),
+    rules: [eventRetention({ age: 86_400_000, count: 2 })],
+    log: pino({ level: 'silent' }),
+  });
 const last = async () =>
   Number((await server.source.query<{ last: string }[]>('select last from event_head'))[0]?.last);
 
@@ -167,5 +177,56 @@ describe('events', () => {
     } finally {
       await client.dispose();
     }
+  });
+
+  it('answer 410 event.trimmed to whoever resumes from before the log begins, on both faces and in the list', async () => {
+    const upward = await server.rest('GET', '/v1/events?sort=id&limit=1');
+    const { nextCursor } = upward.body as { nextCursor: string };
+    const downward = await server.rest('GET', '/v1/events?limit=1');
+    const older = (downward.body as { nextCursor: string }).nextCursor;
+    const graphql = '{ events(first: 1, sort: "id") { pageInfo { endCursor } } }';
+    const connection = (await server.graphql(graphql)).data?.['events'] as {
+      pageInfo: { endCursor: string };
+    };
+    const { endCursor } = connection.pageInfo;
+    const next = '{ events(first: 5, sort: "id", after: "' + endCursor + '") { nodes { id } } }';
+    const before = await last();
+    await keepingTwo().run();
+
+    const trimmed = { status: 410, code: 'event.trimmed', retry: 'never' };
+    const listed = await server.rest('GET', `/v1/events?sort=id&cursor=${nextCursor}`);
+    expect(listed).toMatchObject({ status: 410, body: trimmed });
+    const { errors } = await server.graphql(next);
+    expect(errors[0]?.extensions).toMatchObject(trimmed);
+    // A replica that has the newest events in memory may still serve them whole; one that was just started cannot.
+    const { options } = server.source;
+    const late = await startTestServer({ url: 'url' in options ? String(options.url) : '' });
+    await late.fastify.listen({ port: 0, host: '127.0.0.1' });
+    const sse = { accept: 'text/event-stream', 'last-event-id': '1' };
+    const client = createClient({
+      url: `ws://127.0.0.1:${(late.fastify.server.address() as AddressInfo).port}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${late.token}` },
+      retryAttempts: 0,
+    });
+    try {
+      const stream = await late.rest('GET', '/v1/events', undefined, sse);
+      expect(stream).toMatchObject({ status: 410, body: trimmed });
+      const refused = client.iterate({ query: 'subscription { events(after: "1") { id } }' });
+      const answer = await refused.next().catch((error: unknown) => ({ value: { errors: error } }));
+      expect(JSON.stringify(answer.value)).toContain('event.trimmed');
+    } finally {
+      await client.dispose();
+      await late.close();
+    }
+
+    // From the last one that is gone on, nothing is missing; and who reads downward has come to the end of what there is.
+    const { events } = await read(2, `/v1/events?after=${before - 2}`);
+    expect(events.map(({ id }) => Number(id))).toEqual([before - 1, before]);
+    expect(await server.rest('GET', `/v1/events?cursor=${older}`)).toMatchObject({
+      status: 200,
+      body: { items: [{ id: String(before - 1) }], nextCursor: null },
+    });
+    expect((await server.rest('GET', '/v1/events?sort=id&limit=1')).status).toBe(200);
   });
 });

@@ -207,7 +207,7 @@ describe('calls from the server to an agent', () => {
     await expect(start(spec, { ...fence, attempt: 1 })).rejects.toMatchObject({ code: 'call.fenced' });
   });
 
-  it('leave the journal of the agent once their operation has ended here, and not before', async () => {
+  it('leave the journal of the agent once their operation has ended here or is no longer kept, and not before', async () => {
     const { dataSource, links, log } = server;
     const release = new JournalRelease({ dataSource, links, log });
     links.onWrite((hostId, operationId) => release.note(hostId, operationId));
@@ -227,6 +227,7 @@ describe('calls from the server to an agent', () => {
     };
     expect(await secondAnswer(open)).toBe('running'); // as the journal has it
     expect(await secondAnswer(ended)).toBe('halted'); // as the hypervisor, asked anew, has it
+    expect(await secondAnswer(aFence())).toBe('halted'); // no such operation: it ended, and was deleted long ago
     links.onWrite(() => undefined);
   });
 

@@ -31,8 +31,8 @@ const insert: Statement = {
   name: 'operation_insert',
   text: `with accepted as (
       insert into operation (id, kind, target_type, target_id, pool_id, actor, reason, input, state, trace_id,
-        progress, started_at, ended_at)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $9 = 'succeeded' then 100 end,
+        priority, progress, started_at, ended_at)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, case when $9 = 'succeeded' then 100 end,
         case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end)
       returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
     ), freed as (
@@ -101,6 +101,7 @@ async function acceptIn(
     state,
     caller.traceId,
     JSON.stringify({ kind: definition.name, target, actor: caller.actor }),
+    definition.priority,
   ]);
   if (!row) throw new Error('The operation was not written.');
   markAppended(tx);

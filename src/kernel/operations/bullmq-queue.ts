@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Pool } from 'pg';
 import { type Log } from './engine-options.js';
 import { type OperationQueue, type Publication } from './queue.js';
+import { priorities } from './priority.js';
 import { quietPool } from './quiet-pool.js';
 
 const NAME = 'operations';
@@ -15,7 +16,7 @@ interface Producer {
     jobs: {
       name: string;
       data: Payload;
-      opts: { jobId: string; removeOnComplete: boolean; removeOnFail: boolean };
+      opts: { jobId: string; priority: number; removeOnComplete: boolean; removeOnFail: boolean };
     }[],
   ): Promise<unknown>;
   close(): Promise<void>;
@@ -46,14 +47,15 @@ class BullmqQueue implements OperationQueue {
 
   constructor(private readonly backend: Backend) {}
 
+  /** BullMQ's scale begins with 0, the most urgent, and has one end only. */
   async publish(publications: readonly Publication[]): Promise<void> {
     await this.backend.prepare();
     const producer = (this.producer ??= this.backend.producer());
     const added = producer.addBulk(
-      publications.map(({ jobId, operationId }) => ({
+      publications.map(({ jobId, operationId, priority }) => ({
         name: 'run',
         data: { operationId },
-        opts: { jobId, removeOnComplete: true, removeOnFail: true },
+        opts: { jobId, priority: priorities.urgent - priority, removeOnComplete: true, removeOnFail: true },
       })),
     );
     try {

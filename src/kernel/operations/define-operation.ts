@@ -84,6 +84,8 @@ export interface OperationDefinition<
   readonly steps: readonly Step[];
   /** For how long `run` may take in all, waits included. */
   readonly deadlineMs: number;
+  /** Between -100 and 100, see `priorities`; 0 when it says nothing. */
+  readonly priority?: number;
   /** The object that it is about; for a create, the id that the new object will have (it is in the input). */
   readonly target: (input: I) => ObjectRef;
   /** Taken before `accept`, all or none; a conflict is `object.busy`, or the operation waits for its turn with `?onBusy=wait`. */

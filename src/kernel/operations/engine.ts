@@ -21,7 +21,8 @@ import { type OperationView } from './operation-view.js';
 import { Presence } from './presence.js';
 import { type Replica } from './replica.js';
 import { OperationRegistry } from './registry.js';
-import { type Outgoing, Relay } from './relay.js';
+import { priorities } from './priority.js';
+import { inOrder, type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
 import { republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
 
@@ -33,6 +34,7 @@ export interface AcceptOptions {
 /** Every so many sweeps, a look for turns and publications that should not be able to get lost. */
 const THOROUGH_EVERY = 5;
 const CONCURRENCY = 50;
+const KEPT_FOR_URGENT = 10;
 
 /** Accepts operations, and in a worker runs them. One in a process. */
 export class OperationEngine {
@@ -110,7 +112,8 @@ export class OperationEngine {
     const registered = this.registry.get(definition.name);
     const accepted = await acceptOperation(this.dataSource, registered, input, caller, onBusy);
     const { operation, publication, waits } = accepted;
-    if (publication !== null) this.dispatch([{ id: publication, operation_id: operation.id }]);
+    if (publication !== null)
+      this.dispatch([{ id: publication, operation_id: operation.id, priority: registered.priority }]);
     if (waits) this.inBackground(this.giveTurn(operation.id));
     return operation;
   }
@@ -184,12 +187,17 @@ export class OperationEngine {
    */
   private dispatch(outgoing: readonly Outgoing[]): void {
     const { runs = true, handsOver = true, concurrency = CONCURRENCY } = this.options;
-    const room = runs && handsOver && !this.closed ? Math.max(0, concurrency - this.handedOver) : 0;
-    this.relay.publish(outgoing.slice(room));
-    for (const { operation_id } of outgoing.slice(0, room)) {
+    const elsewhere: Outgoing[] = [];
+    for (const one of inOrder(outgoing)) {
+      const places = concurrency + (one.priority >= priorities.urgent ? KEPT_FOR_URGENT : 0);
+      if (!runs || !handsOver || this.closed || this.handedOver >= places) {
+        elsewhere.push(one);
+        continue;
+      }
       this.handedOver++;
-      this.inBackground(this.runner.handle(operation_id).finally(() => this.handedOver--));
+      this.inBackground(this.runner.handle(one.operation_id).finally(() => this.handedOver--));
     }
+    this.relay.publish(elsewhere);
   }
 
   private tellEnded(ended: OperationEnded): void {

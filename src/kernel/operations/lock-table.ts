@@ -4,6 +4,8 @@ import { clientOf, type Connection, rowsFrom, type Statement } from '../database
 import { objectBusy } from '../errors/problems.js';
 import { newId } from '../schema/values.js';
 import { incompatibleSql, inLockingOrder, lockKey, type LockRequest } from './locks.js';
+import { seniorSinceSql } from './priority.js';
+import { type Outgoing, outgoingSql } from './relay.js';
 
 /**
  * Locks are rows, so that they outlive every process. Who looks at the rows of an object and then adds one must hold the
@@ -97,12 +99,13 @@ export interface LockedObject {
   readonly id: string;
 }
 
-/** Operations that wait for one of these objects, in the order in which they came. */
+/** Operations that wait for one of these objects, in the order of their turns: as they came, the urgent ones before. */
 const waiting: Statement = {
   name: 'object_lock_waiting',
-  text: `select l.operation_id as id, min(l.ticket) as ticket
+  text: `select o.id
     from unnest($1::text[], $2::uuid[]) as a(object_type, object_id) join object_lock l using (object_type, object_id)
-    where not l.granted group by l.operation_id order by ticket`,
+      join operation o on o.id = l.operation_id
+    where not l.granted group by o.id order by ${seniorSinceSql('o')}, min(l.ticket)`,
 };
 
 export async function waitingFor(client: Connection, objects: readonly LockedObject[]): Promise<string[]> {
@@ -119,13 +122,15 @@ const wantedBy: Statement = {
   text: `select object_type as type, object_id as id from object_lock where operation_id = $1`,
 };
 
-/** All or none: granted when nothing that is held, and nothing that has waited longer, is in the way. Queues the operation. */
+/** All or none: granted when nothing that is held, and nothing whose turn comes before, is in the way. Queues the operation. */
 const grant: Statement = {
   name: 'object_lock_grant',
   text: `with grantable as (
       select o.id, o.pool_id from operation o where o.id = $1 and o.state = 'waiting' and not exists (
         select from object_lock mine join object_lock other using (object_type, object_id)
-        where mine.operation_id = $1 and other.operation_id <> $1 and (other.granted or other.ticket < mine.ticket)
+          left join operation p on p.id = other.operation_id
+        where mine.operation_id = $1 and other.operation_id <> $1
+          and (other.granted or (${seniorSinceSql('p')}, other.ticket) < (${seniorSinceSql('o')}, mine.ticket))
           and ${incompatibleSql('mine.mode', 'other.mode')})
     ), granted as (
       update object_lock set granted = true from grantable g where operation_id = g.id
@@ -135,17 +140,14 @@ const grant: Statement = {
       insert into event (type, object_type, object_id, pool_id, operation_id, changes)
       select 'operation.updated', 'operation', id, pool_id, id, '{"state": "queued"}' from grantable
     )
-    insert into outbox (topic, operation_id, publication) select 'operation', id, 1 from grantable returning id, operation_id`,
+    insert into outbox (topic, operation_id, publication) select 'operation', id, 1 from grantable returning ${outgoingSql}`,
 };
 
 /** In a transaction of its own: gives a waiting operation its locks if its turn has come. */
-export async function grantIfItsTurn(
-  client: Connection,
-  operationId: string,
-): Promise<{ id: string; operation_id: string } | undefined> {
+export async function grantIfItsTurn(client: Connection, operationId: string): Promise<Outgoing | undefined> {
   const objects = await rowsFrom<{ type: string; id: string }>(client, wantedBy, [operationId]);
   if (objects.length === 0) return undefined;
   await enterObjects(client, objects);
-  const [published] = await rowsFrom<{ id: string; operation_id: string }>(client, grant, [operationId]);
+  const [published] = await rowsFrom<Outgoing & Record<string, unknown>>(client, grant, [operationId]);
   return published;
 }

@@ -3,6 +3,8 @@ export interface Publication {
   /** Never used again: queues ignore an id that they have seen. */
   readonly jobId: string;
   readonly operationId: string;
+  /** From -100 to 100: what is higher is delivered first, as far as the queue can. */
+  readonly priority: number;
 }
 
 /**

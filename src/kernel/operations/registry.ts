@@ -9,6 +9,7 @@ import {
   type OperationDefinition,
 } from './define-operation.js';
 import { type LockRequest } from './locks.js';
+import { priorities } from './priority.js';
 
 /** A definition with its services, once the types that only its own file knows have been put away. */
 export interface RegisteredOperation {
@@ -16,6 +17,7 @@ export interface RegisteredOperation {
   readonly steps: readonly string[];
   readonly deadlineMs: number;
   readonly runs: boolean;
+  readonly priority: number;
   /** Of an operation's row; the other methods take what came from here, or from the face. */
   parse(stored: unknown): unknown;
   target(input: unknown): ObjectRef;
@@ -40,11 +42,16 @@ export class OperationRegistry {
     if (new Set(definition.steps).size !== definition.steps.length) {
       throw new Error(`Operation ${definition.name} has two steps of one name.`);
     }
+    const { priority = 0 } = definition;
+    if (!Number.isInteger(priority) || Math.abs(priority) > priorities.urgent) {
+      throw new Error(`Operation ${definition.name} has a priority outside of its scale.`);
+    }
     this.byName.set(definition.name, {
       name: definition.name,
       steps: definition.steps,
       deadlineMs: definition.deadlineMs,
       runs: definition.run !== undefined,
+      priority,
       parse: (stored) => definition.input.parse(stored),
       target: (input) => definition.target(input as I),
       locks: (input) => definition.locks(input as I),

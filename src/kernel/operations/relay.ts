@@ -2,13 +2,22 @@ import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Log } from './engine-options.js';
+import { queuePrioritySql } from './priority.js';
 import { type OperationQueue } from './queue.js';
 
 /** A row of the outbox. Its id makes the job id new every time. */
 export interface Outgoing {
   readonly id: string;
   readonly operation_id: string;
+  readonly priority: number;
 }
+
+/** SQL: after `returning`, a row of the outbox as an `Outgoing`. */
+export const outgoingSql = `outbox.id, outbox.operation_id, ${queuePrioritySql('outbox')} as priority`;
+
+/** The most urgent first, otherwise in the order in which they came. */
+export const inOrder = (outgoing: readonly Outgoing[]): Outgoing[] =>
+  [...outgoing].sort((a, b) => b.priority - a.priority);
 
 const BATCH = 200;
 const MARK_AFTER_MS = 400;
@@ -18,9 +27,10 @@ const ORPHANED_AFTER_MS = 1_000;
 const orphans: Statement = {
   name: 'outbox_orphans',
   text: `update outbox set published_at = now() where id in (
-      select id from outbox where published_at is null and created_at < now() - ${ORPHANED_AFTER_MS} * interval '1 millisecond'
-      order by id limit ${BATCH} for update skip locked)
-    returning id, operation_id`,
+      select b.id from outbox b join operation o on o.id = b.operation_id
+      where b.published_at is null and b.created_at < now() - ${ORPHANED_AFTER_MS} * interval '1 millisecond'
+      order by o.priority desc, b.id limit ${BATCH} for update of b skip locked)
+    returning ${outgoingSql}`,
 };
 const mark: Statement = {
   name: 'outbox_mark',
@@ -36,7 +46,7 @@ const unmark: Statement = {
  * operation is claimed, so most are never marked at all. A crash anywhere here leaves a row that somebody finds.
  */
 export class Relay {
-  private readonly due = new Map<string, string>();
+  private readonly due = new Map<string, Outgoing>();
   private published: string[] = [];
   private busy: Promise<void> | undefined;
   private marking: NodeJS.Timeout | undefined;
@@ -50,7 +60,7 @@ export class Relay {
 
   /** After the commit, never before: a worker that is faster than the commit would find nothing. */
   publish(outgoing: readonly Outgoing[]): void {
-    for (const { id, operation_id } of outgoing) this.due.set(id, operation_id);
+    for (const one of outgoing) this.due.set(one.id, one);
     if (!this.closed && !this.busy && this.due.size > 0) {
       this.busy = this.drain().finally(() => (this.busy = undefined));
     }
@@ -77,7 +87,7 @@ export class Relay {
 
   private async drain(): Promise<void> {
     while (this.due.size > 0 && !this.closed) {
-      const batch = [...this.due].slice(0, BATCH).map(([id, operation_id]) => ({ id, operation_id }));
+      const batch = inOrder([...this.due.values()]).slice(0, BATCH);
       for (const { id } of batch) this.due.delete(id);
       if (await this.send(batch)) {
         this.published.push(...batch.map(({ id }) => id));
@@ -89,9 +99,10 @@ export class Relay {
   private async send(rows: readonly Outgoing[]): Promise<boolean> {
     try {
       await this.queue.publish(
-        rows.map(({ id, operation_id }) => ({
+        rows.map(({ id, operation_id, priority }) => ({
           jobId: `op-${operation_id}-${id}`,
           operationId: operation_id,
+          priority,
         })),
       );
       return true;

@@ -1,7 +1,8 @@
 import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
 import { unownedSql } from './claim.js';
-import { type Outgoing } from './relay.js';
+import { seniorSinceSql } from './priority.js';
+import { type Outgoing, outgoingSql } from './relay.js';
 import { presenceCte, presentInCteSql } from './presence.js';
 
 const LONGEST_WAIT_MS = 60_000;
@@ -28,7 +29,7 @@ const sweep: Statement = {
         and (o.lease_owner is null or o.lease_until < now() or ($2 and not ${presentInCteSql('o.lease_owner')}))
     )
     insert into outbox (topic, operation_id, publication) select 'operation', operation_id, publication from due
-    returning id, operation_id`,
+    returning ${outgoingSql}`,
 };
 
 /** `canJudge`: may a missing presence be taken for death? */
@@ -46,7 +47,7 @@ const queuedUnpublished: Statement = {
     select 'operation', o.id, 1 from operation o
     where o.ended_at is null and o.state = 'queued' and o.created_at < now() - interval '5 seconds'
       and not exists (select from outbox b where b.operation_id = o.id) and ${unownedSql('o')}
-    returning id, operation_id`,
+    returning ${outgoingSql}`,
 };
 
 /** Belt and braces: a queued operation always has a row in the outbox. One without can only come from a restored or repaired database. */
@@ -56,7 +57,8 @@ export async function republishForgotten(pool: Pool): Promise<Outgoing[]> {
 
 const waiting: Statement = {
   name: 'operation_waiting',
-  text: `select id from operation where ended_at is null and state = 'waiting' order by created_at limit 200`,
+  text: `select id from operation o where ended_at is null and state = 'waiting'
+    order by ${seniorSinceSql('o')} limit 200`,
 };
 
 /** For the turn that somebody should have given on, and died before. */

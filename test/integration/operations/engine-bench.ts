@@ -28,6 +28,9 @@ export interface Bench {
     timing?: Partial<EngineTiming>;
     /** Suites are about the queue, so nothing goes past it unless they say so. */
     handsOver?: boolean;
+    concurrency?: number;
+    /** Beside the probe. */
+    definitions?: readonly (typeof probe)[];
     onEnded?: (ended: OperationEnded) => void;
   }): Promise<OperationEngine>;
   rows<R extends object>(sql: string, parameters?: unknown[]): Promise<R[]>;
@@ -59,9 +62,11 @@ export async function startBench(backend: QueueBackend, version: PostgresVersion
         runs: options.runs,
         timing: options.timing,
         handsOver: options.handsOver ?? false,
+        concurrency: options.concurrency,
         onEnded: options.onEnded,
       });
-      engine.register(probe, { dataSource, during: options.during });
+      for (const definition of [probe, ...(options.definitions ?? [])])
+        engine.register(definition, { dataSource, during: options.during });
       engines.push(engine);
       await engine.start();
       return engine;

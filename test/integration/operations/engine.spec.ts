@@ -142,7 +142,7 @@ describe.each(settings)('operations over the %s queue', (_, startBackend, versio
     try {
       for (let round = 0; round < 3; round++) {
         await again.publish(
-          accepted.map(({ id }) => ({ jobId: `op-${id}-again-${round}`, operationId: id })),
+          accepted.map(({ id }) => ({ jobId: `op-${id}-again-${round}`, operationId: id, priority: 0 })),
         );
       }
       for (const { id } of accepted) expect((await bench.ended(id)).state).toBe('succeeded');

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
+import { priorities } from '../../../kernel/operations/priority.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
@@ -16,6 +17,7 @@ export const forceOffDomain = defineOperation({
   role: 'vm-power-admin',
   errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
   steps: ['force-off-guest'],
+  priority: priorities.urgent,
   deadlineMs: 60_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],

@@ -24,5 +24,6 @@ export default {
     suite('integration', ['<rootDir>/test/integration/**/*.spec.ts'], shared),
     suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts'], shared),
     suite('qemu', ['<rootDir>/test/qemu/**/*.spec.ts'], shared),
+    suite('chaos', ['<rootDir>/test/chaos/**/*.spec.ts']),
   ],
 };

@@ -87,11 +87,16 @@ async function playedHosts(config: AgentConfig, folder: string, log: Logger): Pr
     const own = join(folder, 'hosts', String(number));
     mkdirSync(own, { recursive: true, mode: 0o700 });
     const { host, port } = config.listen;
+    const hostName = config.simulatedHosts === 1 ? config.hostName : `${config.hostName}-${number}`;
+    const history = config.guestHistory && join(config.guestHistory, hostName);
     return {
       folder: own,
-      hostName: config.simulatedHosts === 1 ? config.hostName : `${config.hostName}-${number}`,
+      hostName,
       listen: { host, port: port === 0 ? 0 : port + index },
-      driver: drivers.fake({ stateFile: join(own, 'guests.json') }),
+      driver: drivers.fake({
+        stateFile: join(own, 'guests.json'),
+        history: history ? { file: `${history}.jsonl`, actsFolder: `${history}.acts` } : null,
+      }),
       backends,
       machine: () => Promise.resolve(simulatedMachine(bootId)),
       log: log.child({ host: number }),

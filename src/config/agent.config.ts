@@ -13,6 +13,7 @@ const schema = z
     DOMUS_DRIVER: z.enum(['qemu', 'fake']).default('qemu'),
     DOMUS_ACCEL: z.enum(['auto', 'tcg', 'kvm']).default('auto'),
     DOMUS_SIMULATED_HOSTS: z.coerce.number().int().min(1).max(10_000).default(3),
+    DOMUS_GUEST_HISTORY: absolutePath.optional(),
     DOMUS_LOG_LEVEL: logLevel.default('info'),
   })
   .transform((env) => ({
@@ -27,6 +28,8 @@ const schema = z
     driver: env.DOMUS_DRIVER,
     accelerator: env.DOMUS_ACCEL,
     simulatedHosts: env.DOMUS_SIMULATED_HOSTS,
+    /** A folder: what happens to each simulated host's guests is written there, a file a host. */
+    guestHistory: env.DOMUS_GUEST_HISTORY,
     logLevel: env.DOMUS_LOG_LEVEL,
   }));
 

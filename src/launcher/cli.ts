@@ -12,7 +12,7 @@ export const usage = `Usage: domus <command> [options]
   backup FILE           write everything the database holds into FILE
   restore FILE [--force]
                         read it back into an empty database; --force gives up what it holds
-  test [SUITE…]         unit, integration, e2e, qemu
+  test [SUITE…]         unit, integration, e2e, qemu; chaos only where it is named
   bench [NAME…] [--rounds N]
                         side-by-side benchmarks
   openapi               write openapi/ anew

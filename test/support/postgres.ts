@@ -17,6 +17,10 @@ export type PostgresVersion = 18 | 15;
 export interface TestPostgres {
   /** Of the database `domus`, empty at first. */
   readonly url: string;
+  /** Everything it writes; `stop` removes it. */
+  readonly folder: string;
+  /** Of the postmaster that was started last. */
+  readonly pid: number;
   /** Ends it and removes everything it wrote. */
   stop(): Promise<void>;
   /** Kills the postmaster as a power cut would; `restart` brings it back over the same data, under the same URL. */
@@ -31,6 +35,10 @@ export async function startPostgres(options: { version?: PostgresVersion } = {})
   let running = await start(cluster);
   return {
     url: running.url,
+    folder: scratch.path,
+    get pid() {
+      return running.process.pid;
+    },
     kill: async () => {
       signal(running.process, 'SIGKILL');
     },

@@ -12,6 +12,10 @@ import { unpacked, unpackedForTests } from './unpacked.js';
 export interface TestRedis {
   /** On the loopback, with a password. */
   readonly url: string;
+  /** Everything it writes; `stop` removes it. */
+  readonly folder: string;
+  /** Of the process that was started last. */
+  readonly pid: number;
   /** Ends it and removes everything it wrote. */
   stop(): Promise<void>;
   /** Kills it: it kept nothing on disk, so that `restart` brings an empty one back under the same URL. */
@@ -69,6 +73,10 @@ export async function startRedis(): Promise<TestRedis> {
   let child = await start();
   return {
     url,
+    folder,
+    get pid() {
+      return child.pid ?? 0;
+    },
     kill: () => end(child, 'SIGKILL'),
     restart: async () => {
       await end(child, 'SIGKILL');

@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { domainStartFailed } from '../../agent-contract/index.js';
 import { newId } from '../../kernel/schema/values.js';
 import { exerciseDriver } from '../conformance/exercise-driver.js';
 import { type RunnableDomain } from '../driver.js';
-import { type FakeDriver, FakeHypervisor, Faults, createFakeDriver } from './index.js';
+import { type FakeDriver, FakeHypervisor, Faults, createFakeDriver, readHistory } from './index.js';
 
 const aDomain = (): RunnableDomain => ({
   id: newId(),
@@ -133,5 +133,56 @@ describe('the fake hypervisor', () => {
     await driver.askShutdown(obedient.id);
     expect(await halted).toBe(obedient.id);
     expect(await driver.inspect(deaf.id)).toMatchObject({ state: 'running' });
+  });
+});
+
+describe('the history of a simulated host', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'domus-fake-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+  const place = () => ({ file: join(folder, 'host.jsonl'), actsFolder: join(folder, 'host.acts') });
+  const effects = () => readHistory(place().file).map(({ effect, by }) => [effect, by]);
+
+  it('has every effect on a guest once it is done, and a process that is killed loses none of them', async () => {
+    const stateFile = join(folder, 'guests.json');
+    const first = new FakeHypervisor(stateFile, undefined, 20, place());
+    const [kept, gone] = [aDomain(), aDomain()];
+    // Not awaited: the state file is never written, as if the process had been killed right after the effects.
+    void first.run(kept);
+    void first.run(gone);
+    void first.turn(kept.id, 'paused');
+    void first.end(gone.id, 'halted', null, 'agent');
+    void first.forget(gone.id);
+    const second = new FakeHypervisor(join(folder, 'none.json'), undefined, 20, place());
+    expect(second.ids()).toEqual([kept.id]);
+    expect(second.get(kept.id)).toMatchObject({ state: 'paused', domain: { generation: 1 } });
+    expect(effects()).toEqual([
+      ['started', 'agent'],
+      ['started', 'agent'],
+      ['paused', 'agent'],
+      ['ended', 'agent'],
+      ['forgotten', 'agent'],
+    ]);
+    await first.close();
+    await second.close();
+  });
+
+  it('lets somebody end a guest behind the back of its agent, also while there is none', async () => {
+    const hypervisor = new FakeHypervisor(null, undefined, 20, place());
+    const [one, other] = [aDomain(), aDomain()];
+    await hypervisor.run(one);
+    await hypervisor.run(other);
+    const meddle = async (domainId: string, act: string) => {
+      await writeFile(join(folder, domainId), JSON.stringify({ act, domainId }));
+      await rename(join(folder, domainId), join(place().actsFolder, `${domainId}.json`));
+    };
+    const crashed = new Promise<string>((resolve) => hypervisor.watch(resolve));
+    await meddle(one.id, 'crash');
+    expect(await crashed).toBe(one.id);
+    expect(hypervisor.get(one.id)?.state).toBe('crashed');
+    expect(effects().at(-1)).toEqual(['ended', 'outside']);
+    await hypervisor.close();
   });
 });

@@ -16,7 +16,8 @@ import {
   type ServesSerialConsoles,
 } from '../driver.js';
 import { Announcer } from '../shared/announcer.js';
-import { type FakeGuest, FakeHypervisor, isLive } from './fake-hypervisor.js';
+import { type FakeGuest, isLive } from './fake-guest.js';
+import { FakeHypervisor, type HistoryPlace } from './fake-hypervisor.js';
 import { Faults } from './faults.js';
 
 export interface FakeDriverOptions {
@@ -24,6 +25,8 @@ export interface FakeDriverOptions {
   readonly hypervisor?: FakeHypervisor;
   /** Guests are kept here and outlive the process. One file per simulated host. */
   readonly stateFile?: string;
+  /** Where what happens to its guests is written down; nowhere when absent. */
+  readonly history?: HistoryPlace | null;
   readonly faults?: Faults;
   readonly now?: () => Date;
 }
@@ -33,7 +36,8 @@ export type FakeDriver = HypervisorDriver &
 
 /** A driver without a hypervisor: guests are rows in memory that keep every promise of the interface. Any number per process. */
 export function createFakeDriver(options: FakeDriverOptions = {}): FakeDriver {
-  const hypervisor = options.hypervisor ?? new FakeHypervisor(options.stateFile ?? null, options.now);
+  const { stateFile = null, now, history } = options;
+  const hypervisor = options.hypervisor ?? new FakeHypervisor(stateFile, now, undefined, history);
   return new Fake(hypervisor, options.faults ?? new Faults());
 }
 
@@ -120,7 +124,9 @@ class Fake implements FakeDriver {
   forceOff(domainId: string): Promise<void> {
     const under = this.starting.get(domainId);
     if (under) under.overtaken = true;
-    return this.faults.around('forceOff', domainId, () => this.hypervisor.end(domainId, 'halted'));
+    return this.faults.around('forceOff', domainId, () =>
+      this.hypervisor.end(domainId, 'halted', null, 'agent'),
+    );
   }
 
   pause(domainId: string): Promise<ObservedDomain> {

@@ -3,24 +3,19 @@ import { dirname } from 'node:path';
 import { type RunnableDomain } from '../driver.js';
 import { ConsoleFanOut } from '../shared/console-fan-out.js';
 import { replaceFile } from '../shared/write-file.js';
+import { type FakeEffect, type FakeGuest, isLive } from './fake-guest.js';
+import { GuestHistory } from './guest-history.js';
+import { type OutsideAct, OutsideHand } from './outside-hand.js';
 
-export interface FakeGuest {
-  domain: RunnableDomain;
-  state: 'running' | 'paused' | 'halted' | 'crashed';
-  reason: string | null;
-  since: string;
-  /** The power button was pressed and the guest is about to obey. */
-  closing: boolean;
-  /** The end of what each console printed. */
-  logs: Record<string, string>;
+/** Where a simulated host writes what happens to it, and where acts behind its agent's back are left. */
+export interface HistoryPlace {
+  readonly file: string;
+  readonly actsFolder: string;
 }
 
-/** One thing that really happened to a guest. What must happen once is counted here. */
-export interface FakeEffect {
-  readonly effect: 'started' | 'ended' | 'paused' | 'resumed' | 'asked';
-  readonly domainId: string;
-  readonly generation: number;
-  readonly at: string;
+interface StateFile {
+  readonly sequence: number;
+  readonly guests: readonly FakeGuest[];
 }
 
 const LOG_LIMIT = 16 << 10;
@@ -38,13 +33,29 @@ export class FakeHypervisor {
   private readonly watchers = new Set<(domainId: string) => void>();
   private writing: Promise<void> = Promise.resolve();
   private dirty = false;
+  private sequence = 0;
+  private readonly history: GuestHistory | null;
+  private readonly hand: OutsideHand | null;
 
   constructor(
     private readonly stateFile: string | null,
     readonly now: () => Date = () => new Date(),
     private readonly shutdownMs = 20,
+    place: HistoryPlace | null = null,
   ) {
     if (stateFile !== null) this.load(stateFile);
+    this.history = place && GuestHistory.open(place.file);
+    this.catchUp();
+    for (const { domain, closing } of this.guests.values()) if (closing) this.obeySoon(domain.id);
+    // As long as the process: guests outlive drivers, and so does whoever meddles with them.
+    this.hand = place && new OutsideHand(place.actsFolder, (act) => this.meddle(act));
+  }
+
+  /** Lets go of its history, for whoever does not end the process. */
+  async close(): Promise<void> {
+    this.hand?.close();
+    this.history?.close();
+    await this.writing;
   }
 
   get(domainId: string): FakeGuest | undefined {
@@ -76,22 +87,21 @@ export class FakeHypervisor {
     return this.changed(domain.id);
   }
 
-  turn(domainId: string, state: 'running' | 'paused'): Promise<void> {
+  turn(domainId: string, state: 'running' | 'paused', by: FakeEffect['by'] = 'agent'): Promise<void> {
     const guest = this.guests.get(domainId);
     if (!guest || guest.state === state) return this.writing;
-    this.note(state === 'paused' ? 'paused' : 'resumed', domainId);
     Object.assign(guest, { state, since: this.stamp() });
+    this.note(state === 'paused' ? 'paused' : 'resumed', domainId, by);
     return this.changed(domainId);
   }
 
   pressPowerButton(domainId: string): Promise<void> {
     const guest = this.guests.get(domainId);
     if (!guest) return this.writing;
-    this.note('asked', domainId);
     const { boot } = guest.domain;
-    if (boot.kind === 'direct' && boot.commandLine.split(' ').includes('ignore-shutdown'))
-      return this.writing;
-    guest.closing = true;
+    guest.closing = !(boot.kind === 'direct' && boot.commandLine.split(' ').includes('ignore-shutdown'));
+    this.note('asked', domainId);
+    if (!guest.closing) return this.writing;
     this.obeySoon(domainId);
     return this.save();
   }
@@ -106,17 +116,25 @@ export class FakeHypervisor {
   }
 
   /** The guest is over: `halted` by itself or by force, `crashed` when its hypervisor process died. */
-  end(domainId: string, state: 'halted' | 'crashed', reason: string | null = null): Promise<void> {
+  end(
+    domainId: string,
+    state: 'halted' | 'crashed',
+    reason: string | null = null,
+    by: FakeEffect['by'] = 'guest',
+  ): Promise<void> {
     const guest = this.guests.get(domainId);
     if (!guest || !isLive(guest)) return this.writing;
-    this.note('ended', domainId);
     Object.assign(guest, { state, reason, closing: false, since: this.stamp() });
+    this.note('ended', domainId, by);
     for (const { id } of guest.domain.consoles) this.lineOf(domainId, id).end();
     return this.changed(domainId);
   }
 
   forget(domainId: string): Promise<void> {
+    const guest = this.guests.get(domainId);
+    if (!guest) return this.writing;
     this.guests.delete(domainId);
+    this.note('forgotten', domainId, 'agent', guest.domain.generation);
     return this.save();
   }
 
@@ -160,9 +178,31 @@ export class FakeHypervisor {
     timer.unref();
   }
 
-  private note(effect: FakeEffect['effect'], domainId: string): void {
-    const generation = this.guests.get(domainId)?.domain.generation ?? 0;
-    this.effects.push({ effect, domainId, generation, at: this.stamp() });
+  private meddle({ act, domainId }: OutsideAct): void {
+    const guest = this.guests.get(domainId);
+    if (!guest || !isLive(guest)) return;
+    if (act === 'pause' || act === 'resume')
+      void this.turn(domainId, act === 'pause' ? 'paused' : 'running', 'outside');
+    else void this.end(domainId, act === 'crash' ? 'crashed' : 'halted', 'ended behind the agent', 'outside');
+  }
+
+  /** After the guest has changed: what is written down is how it is now. */
+  private note(
+    effect: FakeEffect['effect'],
+    domainId: string,
+    by: FakeEffect['by'] = 'agent',
+    generation = this.guests.get(domainId)?.domain.generation ?? 0,
+  ): void {
+    const one: FakeEffect = { effect, domainId, generation, at: this.stamp(), by };
+    this.effects.push(one);
+    this.sequence += 1;
+    if (!this.history) return;
+    const { logs: _, ...guest } = this.guests.get(domainId) ?? { logs: null };
+    this.history.append({
+      ...one,
+      sequence: this.sequence,
+      guest: 'domain' in guest ? guest : null,
+    });
   }
 
   private changed(domainId: string): Promise<void> {
@@ -184,9 +224,20 @@ export class FakeHypervisor {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
       throw error;
     }
-    for (const guest of JSON.parse(text) as FakeGuest[]) {
-      this.guests.set(guest.domain.id, guest);
-      if (guest.closing) this.obeySoon(guest.domain.id);
+    const found = JSON.parse(text) as StateFile | FakeGuest[];
+    // An older agent wrote the guests alone.
+    const { sequence, guests } = Array.isArray(found) ? { sequence: 0, guests: found } : found;
+    this.sequence = sequence;
+    for (const guest of guests) this.guests.set(guest.domain.id, guest);
+  }
+
+  /** What happened after the state file was last written, by a process that was killed before it could write it again. */
+  private catchUp(): void {
+    for (const { sequence, domainId, guest } of this.history?.lines ?? []) {
+      if (sequence <= this.sequence) continue;
+      this.sequence = sequence;
+      if (guest) this.guests.set(domainId, { ...guest, logs: this.guests.get(domainId)?.logs ?? {} });
+      else this.guests.delete(domainId);
     }
   }
 
@@ -199,11 +250,10 @@ export class FakeHypervisor {
       .catch(() => undefined)
       .then(() => {
         this.dirty = false;
-        return replaceFile(path, JSON.stringify([...this.guests.values()]));
+        const state: StateFile = { sequence: this.sequence, guests: [...this.guests.values()] };
+        return replaceFile(path, JSON.stringify(state));
       });
     this.writing.catch(() => undefined);
     return this.writing;
   }
 }
-
-export const isLive = (guest: FakeGuest): boolean => guest.state === 'running' || guest.state === 'paused';

@@ -37,7 +37,7 @@ function chooseSuites(names: string[]): readonly Suite[] {
   if (unknown !== undefined) {
     throw usageError(`There is no suite ${unknown}; there are ${suites.map(({ name }) => name).join(', ')}.`);
   }
-  return names.length === 0 ? suites : suites.filter((suite) => names.includes(suite.name));
+  return suites.filter(({ name, onlyByName }) => (names.length === 0 ? !onlyByName : names.includes(name)));
 }
 
 async function prepare(suite: Suite, config: LauncherConfig, terminal: Terminal): Promise<void> {

@@ -8,6 +8,8 @@ export interface Suite {
   readonly unpacks: readonly (readonly string[])[];
   /** Installed by apt as root: tools that start no service. */
   readonly qemu: boolean;
+  /** Only where it is named: it takes long, or hurts. */
+  readonly onlyByName?: true;
 }
 
 export const suites: readonly Suite[] = [
@@ -21,4 +23,12 @@ export const suites: readonly Suite[] = [
   },
   { name: 'e2e', deadlineMinutes: 15, workers: 1, unpacks: [['redis-server']], qemu: true },
   { name: 'qemu', deadlineMinutes: 15, workers: 1, unpacks: [], qemu: true },
+  {
+    name: 'chaos',
+    deadlineMinutes: 20,
+    workers: 1,
+    unpacks: [['redis-server']],
+    qemu: false,
+    onlyByName: true,
+  },
 ];

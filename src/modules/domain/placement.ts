@@ -30,6 +30,13 @@ const ROOM = `
            - coalesce((select sum(c.memory_bytes) from claim c where c.host_id = h.id), 0))::float8 as "freeBytes"
     from host h where h.state = 'online'`;
 
+/** Nothing when the host is full or away by now. A statement of its own after the lock, so that it sees every claim. */
+const CLAIM = `
+  with room as (${ROOM} and h.id = $1),
+       claimed as (insert into claim (domain_id, host_id, vcpus, memory_bytes)
+                   select $2, "hostId", $3, $4::bigint from room where "freeBytes" >= $4::bigint returning host_id)
+  select room.* from room join claimed on host_id = "hostId"`;
+
 /** Long enough for a busy agent, short enough for a caller who waits. */
 const ANSWER_MS = 2_000;
 
@@ -69,7 +76,8 @@ export async function hostsAway(
 
 /**
  * Chooses the least loaded of these hosts that fits and takes the domain's claim there, in the accepting transaction. The
- * host's row is locked while its claims are summed once more, so that parallel starts never overbook.
+ * host's row is locked while its claims are summed once more, so that parallel starts never overbook. One at which another
+ * start is about to claim is more loaded than it looks: the next one is taken, and only when all are busy is one waited for.
  */
 export async function claimHost(
   tx: EntityManager,
@@ -78,17 +86,12 @@ export async function claimHost(
 ): Promise<Room> {
   const rooms = await rowsOf<Room>(tx, `${ROOM} and h.id = any($1)`, [hostIds]);
   if (rooms.length === 0) throw hostUnreachable('No host that reaches all storage of the domain is online.');
-  for (const candidate of rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad)) {
-    await rowsOf(tx, `select id from host where id = $1 for no key update`, [candidate.hostId]);
-    const room = await firstRowOf<Room>(tx, `${ROOM} and h.id = $1`, [candidate.hostId]);
-    if (!room || room.freeBytes < domain.memoryBytes) continue;
-    await rowsOf(tx, `insert into claim (domain_id, host_id, vcpus, memory_bytes) values ($1, $2, $3, $4)`, [
-      domain.id,
-      room.hostId,
-      domain.vcpus,
-      domain.memoryBytes,
-    ]);
-    return room;
+  const fitting = rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad);
+  for (let left = fitting.map(({ hostId }) => hostId); left.length > 0;) {
+    const chosen = await lockOneOf(tx, left);
+    const room = await firstRowOf<Room>(tx, CLAIM, [chosen, domain.id, domain.vcpus, domain.memoryBytes]);
+    if (room) return room;
+    left = left.filter((hostId) => hostId !== chosen);
   }
   throw hostMemoryInsufficient(`No host has ${domain.memoryBytes} bytes of memory free.`, {
     blockers: rooms.map((room) => ({
@@ -99,4 +102,17 @@ export async function claimHost(
       clearedBy: 'Shut down or move domains, or add a host.',
     })),
   });
+}
+
+/** The first of them whose row nobody has locked; when all are, the first. */
+async function lockOneOf(tx: EntityManager, hostIds: readonly string[]): Promise<string | undefined> {
+  const free = await firstRowOf<{ id: string }>(
+    tx,
+    `select id from host where id = any($1::uuid[]) order by array_position($1::uuid[], id) limit 1
+        for no key update skip locked`,
+    [hostIds],
+  );
+  if (free) return free.id;
+  await rowsOf(tx, `select id from host where id = $1 for no key update`, [hostIds[0]]);
+  return hostIds[0];
 }

@@ -1,23 +1,29 @@
-import { type EntityManager, type QueryRunner } from 'typeorm';
+import { type EntityManager } from 'typeorm';
+import { clientOf, poolOf, rowsFrom, type Statement } from './statement.js';
 
-/** Rows of one statement, whatever its verb: TypeORM gives a pair for UPDATE and DELETE, and rows for the rest. */
+/** More different texts than this are no constants of the program: they would pile up in every connection. */
+const MOST_STATEMENTS = 1_000;
+
+const statements = new Map<string, Statement>();
+
+/** The statement of a text: PostgreSQL parses and plans it once a connection. */
+function statementOf(text: string): Statement | { readonly text: string } {
+  const known = statements.get(text);
+  if (known) return known;
+  if (statements.size >= MOST_STATEMENTS) return { text };
+  const statement = { name: `sql_${statements.size}`, text };
+  statements.set(text, statement);
+  return statement;
+}
+
+/** Rows of one statement, whatever its verb; in the transaction of `tx`, if there is one. Its text is a constant: values are parameters. */
 export async function rowsOf<R extends object>(
   tx: EntityManager,
   sql: string,
   parameters: unknown[] = [],
 ): Promise<R[]> {
-  const runner: QueryRunner | undefined = tx.queryRunner;
-  if (runner) {
-    const { records } = await runner.query(sql, parameters, true);
-    return records as R[];
-  }
-  const own = tx.connection.createQueryRunner();
-  try {
-    const { records } = await own.query(sql, parameters, true);
-    return records as R[];
-  } finally {
-    await own.release();
-  }
+  const on = tx.queryRunner ? await clientOf(tx) : poolOf(tx.connection);
+  return rowsFrom<R & Record<string, unknown>>(on, statementOf(sql), parameters);
 }
 
 export async function firstRowOf<R extends object>(

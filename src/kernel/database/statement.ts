@@ -7,8 +7,11 @@ export interface Statement {
   readonly text: string;
 }
 
+/** A statement, or a text that is planned anew each time. */
+type Text = Statement | { readonly name?: undefined; readonly text: string };
+
 export interface Connection {
-  query<R extends QueryResultRow>(config: Statement & { values: unknown[] }): Promise<{ rows: R[] }>;
+  query<R extends QueryResultRow>(config: Text & { values: unknown[] }): Promise<{ rows: R[] }>;
 }
 
 /** TypeORM's own pool: short statements outside a transaction go straight to it. */
@@ -27,7 +30,7 @@ export async function clientOf(tx: EntityManager): Promise<PoolClient> {
 
 export async function rowsFrom<R extends QueryResultRow>(
   on: Connection,
-  statement: Statement,
+  statement: Text,
   values: unknown[],
 ): Promise<R[]> {
   return (await on.query<R>({ ...statement, values })).rows;

@@ -16,6 +16,9 @@ interface Change {
 }
 type Listener = (change: Change) => void;
 
+/** Longer than an answer takes: the server then finds that it knows already, and has nothing to write. */
+const FLUSH_AFTER_MS = 20;
+
 interface Parts {
   readonly driver: HypervisorDriver;
   readonly machine: () => Promise<Machine>;
@@ -31,7 +34,7 @@ export class Inventory {
   private readonly changed = new Map<string, ObservedDomain>();
   private readonly forgotten = new Set<string>();
   private readonly storageChanged = new Set<string>();
-  private flushing = false;
+  private flushing: NodeJS.Timeout | undefined;
   private readonly stopWatching: () => void;
 
   constructor(private readonly parts: Parts) {
@@ -125,14 +128,13 @@ export class Inventory {
 
   close(): void {
     this.stopWatching();
+    clearTimeout(this.flushing);
   }
 
-  /** Changes of the same turn of the event loop go in one frame. */
+  /** Changes that come together go in one frame, and after the answer to the call that made them. */
   private flushSoon(): void {
-    if (this.flushing) return;
-    this.flushing = true;
-    setImmediate(() => {
-      this.flushing = false;
+    this.flushing ??= setTimeout(() => {
+      this.flushing = undefined;
       const change: Change = {
         facts: null,
         domains: [...this.changed.values()],
@@ -143,7 +145,7 @@ export class Inventory {
       this.forgotten.clear();
       this.storageChanged.clear();
       this.tell(change);
-    });
+    }, FLUSH_AFTER_MS);
   }
 
   private tell(change: Parameters<Listener>[0]): void {

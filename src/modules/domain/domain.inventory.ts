@@ -14,10 +14,17 @@ import { inTransaction } from '../../kernel/database/transaction.js';
 import { LOG } from '../../kernel/logging/log.token.js';
 import { type Logger } from '../../kernel/logging/logger.js';
 import { newId } from '../../kernel/schema/values.js';
-import { recordHostFacts, recordHostLost } from '../host/index.js';
+import { recordHostFacts, recordHostLost, wasSeenLately } from '../host/index.js';
 import { type DomainRow } from './domain.rows.js';
 import { livingStates } from './domain.states.js';
-import { type Applied, applyObserved, type Report, type Word, writeReport } from './observed.js';
+import {
+  alreadyWritten,
+  type Applied,
+  applyObserved,
+  type Report,
+  type Word,
+  writeReport,
+} from './observed.js';
 
 type Snapshot = Extract<StateFrame, { kind: 'snapshot' }>;
 type Delta = Extract<StateFrame, { kind: 'delta' }>;
@@ -43,7 +50,8 @@ export class DomainInventory extends InventorySink {
   }
 
   override async delta(hostId: string, frame: Delta): Promise<void> {
-    await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
+    if (frame.facts || !(await wasSeenLately(this.source.manager, hostId)))
+      await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
     await this.apply(hostId, frame.domains, 'delta');
   }
 
@@ -63,7 +71,8 @@ export class DomainInventory extends InventorySink {
     kind: 'snapshot' | 'delta',
   ): Promise<ObservedDomain[]> {
     const unknown: ObservedDomain[] = [];
-    for (const observed of domains) {
+    const written = await alreadyWritten(this.source.manager, hostId, domains);
+    for (const observed of domains.filter(({ id }) => !written.has(id))) {
       const applied = await this.write(hostId, observed, { kind });
       if (applied === 'unknown') unknown.push(observed);
       if (applied === 'unexpected') await this.askAgain(hostId, observed);

@@ -85,6 +85,37 @@ export async function applyObserved(
 }
 
 /**
+ * Which of these reports the inventory holds already, to the letter, so that nobody's row has to be locked for them. Most
+ * deltas only repeat what an operation has just written down from its call's own answer.
+ */
+export async function alreadyWritten(
+  entities: EntityManager,
+  hostId: string,
+  reports: readonly (Report & { readonly id: string })[],
+): Promise<ReadonlySet<string>> {
+  if (reports.length === 0) return new Set();
+  const rows = await rowsOf<{ id: string }>(
+    entities,
+    `select d.id from domain d join unnest($2::uuid[], $3::text[], $4::text[], $5::float8[], $6::float8[], $7::timestamptz[])
+              as said(id, state, reason, pid, generation, since) on said.id = d.id
+      where d.host_id = $1 and d.state = said.state and d.state = any($8) and d.state_reason is not distinct from said.reason
+        and d.pid is not distinct from said.pid and d.generation = said.generation and d.state_since = said.since
+        and d.observed_at > now() - interval '10 seconds'`,
+    [
+      hostId,
+      reports.map(({ id }) => id),
+      reports.map(({ state }) => state),
+      reports.map(({ reason }) => plain(reason)),
+      reports.map(({ pid }) => pid),
+      reports.map(({ generation }) => generation),
+      reports.map(({ since }) => since),
+      livingStates,
+    ],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
+/**
  * May a domain that the inventory has on no host be on this one? A generation is given to one host: it ran there last. A
  * newer one than the inventory knows was given before the database was restored from a copy. No host of another pool.
  */

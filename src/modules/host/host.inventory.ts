@@ -89,6 +89,16 @@ export async function recordHostFacts(
     await tx.query('update host set observed_at = now() where id = $1', [hostId]);
 }
 
+/** Whether a frame without facts would change nothing of the host: most say only that it lives, and need no lock. */
+export async function wasSeenLately(entities: EntityManager, hostId: string): Promise<boolean> {
+  const row = await firstRowOf(
+    entities,
+    `select 1 from host where id = $1 and state = 'online' and observed_at > now() - interval '10 seconds'`,
+    [hostId],
+  );
+  return row !== undefined;
+}
+
 /** No word from the host for a while. What it runs is not known, and goes on running. */
 export async function recordHostLost(tx: EntityManager, hostId: string): Promise<void> {
   const row = await lockHost(tx, hostId);

@@ -1,3 +1,3 @@
 export { hostNotFound } from './host.errors.js';
-export { recordHostFacts, recordHostLost } from './host.inventory.js';
+export { recordHostFacts, recordHostLost, wasSeenLately } from './host.inventory.js';
 export { hostModel } from './host.queries.js';

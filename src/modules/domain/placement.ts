@@ -40,8 +40,26 @@ const CLAIM = `
 /** Long enough for a busy agent, short enough for a caller who waits. */
 const ANSWER_MS = 2_000;
 
-/** Whether the agent of the host answers now. */
+/** Questions under way, by host. */
+const asking = new WeakMap<HostLink, Map<string, Promise<boolean>>>();
+
+/**
+ * Whether the agent of the host answers now. Many who ask at once are content with one answer, since it comes after they
+ * asked; silence that began before says nothing, so then each asks himself.
+ */
 export async function answers(links: HostLink, hostId: string, domainId: string): Promise<boolean> {
+  const ofLink = asking.get(links) ?? new Map<string, Promise<boolean>>();
+  asking.set(links, ofLink);
+  const underWay = ofLink.get(hostId);
+  if (underWay && (await underWay.catch(() => false))) return true;
+  const own = ask(links, hostId, domainId);
+  ofLink.set(hostId, own);
+  return own.finally(() => {
+    if (ofLink.get(hostId) === own) ofLink.delete(hostId);
+  });
+}
+
+async function ask(links: HostLink, hostId: string, domainId: string): Promise<boolean> {
   try {
     await links.call(hostId, inspectDomain, { domainId }, { deadlineMs: ANSWER_MS });
     return true;

@@ -1,5 +1,10 @@
 import { FirstTables20261123022918 } from './20261123022918-first-tables.js';
 import { RetiredDomains20261125223424 } from './20261125223424-retired-domains.js';
+import { CountLiveOperationsByActor20261125224332 } from './20261125224332-count-live-operations-by-actor.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
-export const migrations = [FirstTables20261123022918, RetiredDomains20261125223424];
+export const migrations = [
+  FirstTables20261123022918,
+  RetiredDomains20261125223424,
+  CountLiveOperationsByActor20261125224332,
+];

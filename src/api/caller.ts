@@ -11,6 +11,12 @@ declare module 'fastify' {
   }
 }
 
+/** Whoever was let in by the gate. */
+export function callerOf({ caller }: { readonly caller: Caller | null }): Caller {
+  if (!caller) throw invalidToken('Send Authorization: Bearer <token>.');
+  return caller;
+}
+
 const TRACEPARENT = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** The caller's own trace (W3C Trace Context), or a new one. */

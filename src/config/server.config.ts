@@ -22,6 +22,8 @@ const proxies = z
 
 const days = z.coerce.number().int().min(1).max(36_500);
 const HOUR_MS = 3_600_000;
+/** How many operations at once. */
+const budget = z.coerce.number().int().min(1).max(1_000_000);
 
 const schema = z
   .object({
@@ -39,6 +41,9 @@ const schema = z
     DOMUS_ROLES: roles,
     DOMUS_ADMIN_TOKEN_FILE: absolutePath.optional(),
     DOMUS_SECRET_KEY_FILE: absolutePath,
+    DOMUS_BUDGET_HOST: budget.default(64),
+    DOMUS_BUDGET_REPOSITORY: budget.default(64),
+    DOMUS_BUDGET_CALLER: budget.default(2_000),
     DOMUS_SIMULATED: z.stringbool().default(false),
     // Agents drop by themselves after a week what a server never released: until then a row must be there to ask.
     DOMUS_KEEP_OPERATIONS_DAYS: days.min(7).default(90),
@@ -66,6 +71,10 @@ const schema = z
     adminTokenFile: env.DOMUS_ADMIN_TOKEN_FILE,
     /** 32 bytes that seal the pool's CA key in the database. */
     secretKeyFile: env.DOMUS_SECRET_KEY_FILE,
+    budgets: {
+      objects: { host: env.DOMUS_BUDGET_HOST, storage_repository: env.DOMUS_BUDGET_REPOSITORY },
+      caller: env.DOMUS_BUDGET_CALLER,
+    },
     /** Every answer then says so in the header `Domus-Simulated`. */
     simulated: env.DOMUS_SIMULATED,
     /** What has been kept for that long goes; in milliseconds, and a number of events. */

@@ -52,12 +52,13 @@ export class Enrolment {
   async mintEnrolmentToken(
     poolId: string,
     options: { hostName?: string | undefined; ttlSeconds: number },
+    manager: EntityManager = this.dataSource.manager,
   ): Promise<MintedToken | null> {
     const authority = await this.authorities.of(poolId);
     if (!authority) return null;
     const secret = randomBytes(32).toString('base64url');
     const id = newId();
-    const [row] = await this.dataSource.query<{ expires_at: Date }[]>(
+    const [row] = await manager.query<{ expires_at: Date }[]>(
       `insert into enrolment_token (id, pool_id, secret_hash, host_name, expires_at)
        values ($1, $2, $3, $4, now() + make_interval(secs => $5)) returning expires_at`,
       [id, poolId, hashOf(secret), options.hostName ?? null, options.ttlSeconds],

@@ -11,6 +11,7 @@ import { EventLog } from '../kernel/events/event-log.js';
 import { LOG } from '../kernel/logging/log.token.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { OperationEngine } from '../kernel/operations/engine.js';
+import { ShortWrites } from '../kernel/operations/short-writes.js';
 import { AuthModule } from '../modules/auth/auth.module.js';
 import { ConsoleModule } from '../modules/console/console.module.js';
 import { DomainModule } from '../modules/domain/domain.module.js';
@@ -32,7 +33,7 @@ export interface ServerParts {
 }
 
 /**
- * The server's parts. A new module is one line in `imports`. These can be injected everywhere: `DataSource`, `Reader`,
+ * The server's parts. A new module is one line in `imports`. These can be injected everywhere: `DataSource`, `Reader`, `ShortWrites`,
  * `OperationEngine` (register definitions in `onModuleInit`), `EventLog`, `HostLink`, `Enrolment`, `CertificateAuthorities`,
  * `Upgrades`, and the logger by `LOG`.
  */
@@ -59,12 +60,17 @@ export class ServerModule {
       providers: [
         { provide: DataSource, useValue: source },
         { provide: Reader, useFactory: () => new Reader(() => poolOf(source)) },
+        {
+          provide: ShortWrites,
+          useFactory: (reader: Reader) => new ShortWrites(source, reader),
+          inject: [Reader],
+        },
         { provide: OperationEngine, useValue: engine },
         { provide: EventLog, useValue: events },
         { provide: LOG, useValue: log },
         Upgrades,
       ],
-      exports: [DataSource, Reader, OperationEngine, EventLog, LOG, Upgrades],
+      exports: [DataSource, Reader, ShortWrites, OperationEngine, EventLog, LOG, Upgrades],
     };
   }
 }

@@ -120,7 +120,7 @@ function makeEngine(
   log: Logger,
   events: EventLog,
 ): OperationEngine {
-  const { databaseUrl, redisUrl, roles } = config;
+  const { databaseUrl, redisUrl, roles, budgets } = config;
   return new OperationEngine({
     dataSource,
     databaseUrl,
@@ -128,6 +128,7 @@ function makeEngine(
     log,
     processId: newId(),
     runs: roles.has('worker'),
+    budgets,
     events,
   });
 }

@@ -92,6 +92,7 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
       redisUrl: undefined,
       listen: anyPort,
       trustedProxies: [],
+      budgets: { objects: { host: 1_000, storage_repository: 1_000 }, caller: 10_000 },
       metricsListen: anyPort,
       enrolListen: anyPort,
       roles: new Set(['api', 'worker', 'link']),

@@ -1,15 +1,12 @@
 import { createParamDecorator, type ExecutionContext, type PipeTransform } from '@nestjs/common';
-import { Args, GqlExecutionContext, ID, Int } from '@nestjs/graphql';
+import { Args, GqlExecutionContext, ID } from '@nestjs/graphql';
 import { type FastifyReply } from 'fastify';
 import { type z } from 'zod';
-import { invalidToken } from '../../kernel/errors/problems.js';
 import { type Caller } from '../../kernel/operations/caller.js';
-import { type ExpectedRevision } from '../../kernel/schema/revision.js';
-import { onBusy } from '../../kernel/schema/on-busy.js';
 import { uuid } from '../../kernel/schema/values.js';
 import { parseInput } from '../parse-input.js';
 import { webSocketUrl } from '../upgrades.js';
-import { enumType, inputType } from './type-of-schema.js';
+import { inputType } from './type-of-schema.js';
 
 /** What every resolver finds in its context. */
 export interface GraphqlContext {
@@ -34,43 +31,6 @@ export const InputArg = (schema: z.ZodObject, { optional = false } = {}): Parame
     'input',
     { type: () => type, nullable: optional },
     parsed(schema, '', optional ? {} : undefined),
-  );
-};
-
-const toExpected: PipeTransform = {
-  transform: (value: number | null | undefined): ExpectedRevision =>
-    value === null || value === undefined ? null : [value],
-};
-
-/** `revision: Int`: what `If-Match` is in REST. */
-export const RevisionArg = (): ParameterDecorator =>
-  Args(
-    'revision',
-    { type: () => Int, nullable: true, description: 'The revision that was read.' },
-    toExpected,
-  );
-
-export const GraphqlCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
-  const { caller } = GqlExecutionContext.create(context).getContext<GraphqlContext>();
-  if (!caller) throw invalidToken('Send Authorization: Bearer <token>.');
-  return caller;
-});
-
-const toOnBusy: PipeTransform = {
-  transform: (value: unknown) => parseInput(onBusy, value ?? 'refuse', 'onBusy', 'arguments'),
-};
-
-/** `onBusy: OnBusy`: what `?onBusy=` is in REST. */
-export const OnBusyArg = (): ParameterDecorator => {
-  const type = enumType(onBusy, 'OnBusy');
-  return Args(
-    'onBusy',
-    {
-      type: () => type,
-      nullable: true,
-      description: '`wait`: accepted, and begins when the object is free.',
-    },
-    toOnBusy,
   );
 };
 

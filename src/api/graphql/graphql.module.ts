@@ -16,6 +16,7 @@ import { type GraphqlContext } from './arguments.js';
 import { addRelations } from './connection.js';
 import { documentProblem, makeErrorFormatter, subscriptionError } from './error-format.js';
 import { withNullableRoots } from './nullable-roots.js';
+import { type MutationContext, PlanType } from './terms.js';
 import { boundedFields, graphqlLimits, loneOperation, refuseJsonDocument } from './limits.js';
 
 /** Of Mercurius' connection what `onConnect` needs; it is called as its method. */
@@ -64,6 +65,7 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
     path: GRAPHQL_PATH,
     autoSchemaFile: true,
     sortSchema: true,
+    buildSchemaOptions: { orphanedTypes: [PlanType] },
     transformSchema: withNullableRoots,
     graphiql: false,
     jit: 1,
@@ -72,6 +74,10 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
     graphql: { parseOptions: { maxTokens: graphqlLimits.tokens } },
     validationRules: rules,
     hooks: {
+      onResolution: (execution, context) => {
+        const { extensions } = context as Partial<MutationContext>;
+        if (extensions) Object.assign(execution, { extensions });
+      },
       preParsing: (_schema, source) => refuseJsonDocument(source),
       // Mercurius itself subscribes to what was parsed and never validated.
       preSubscriptionExecution: (schema, document) => {

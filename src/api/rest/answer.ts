@@ -1,5 +1,8 @@
 import { type Readable } from 'node:stream';
+import { type Started, type Terms, type Told, type Written } from '../../kernel/operations/terms.js';
 import { type ObjectText, type PageText } from '../../kernel/database/reader.js';
+
+const REPLAYED = { 'idempotency-replayed': 'true' };
 
 /** An answer whose body is text already. `DomusAdapter` sends it as it is; anything else that a handler returns is made JSON. */
 export class Answer {
@@ -28,14 +31,32 @@ export class Answer {
     return Answer.object(object, 201, { location: path });
   }
 
-  /** An operation was accepted; `text` is its JSON. */
-  static accepted(operationId: string, text: string): Answer {
-    return Answer.json(text, 202, { location: `/v1/operations/${operationId}` });
+  /** What became of a request for an operation: 202 with it, 200 once it has ended, or 200 with the plan. */
+  static async started(begun: Promise<Started>, { waitSeconds }: Terms): Promise<Answer> {
+    const started = await begun;
+    if ('plan' in started) return Answer.json(JSON.stringify(started.plan));
+    const { operation, replayed, ended } = started;
+    return Answer.json(JSON.stringify(operation), ended ? 200 : 202, {
+      location: `/v1/operations/${operation.id}`,
+      ...(waitSeconds === null ? {} : { 'preference-applied': `wait=${waitSeconds}` }),
+      ...(replayed ? REPLAYED : {}),
+    });
   }
 
-  /** What the engine promised. */
-  static operation(view: { readonly id: string }): Answer {
-    return Answer.accepted(view.id, JSON.stringify(view));
+  /** What became of a short write: `now` makes its answer, unless it is a plan, or the answer to an earlier request. */
+  static async written(writing: Promise<Written>, now: (id: string) => Promise<Answer>): Promise<Answer> {
+    const written = await writing;
+    if ('plan' in written) return Answer.json(JSON.stringify(written.plan));
+    const { kept, replayed } = written;
+    if (!replayed || !kept || kept.body === null) return now(written.id);
+    return Answer.json(kept.body, kept.status, { ...kept.headers, ...REPLAYED });
+  }
+
+  /** What is told once, and kept by nobody on the way. */
+  static async told<R>(telling: Promise<Told<R>>): Promise<Answer> {
+    const answer = await telling;
+    if ('plan' in answer) return Answer.json(JSON.stringify(answer.plan));
+    return Answer.json(JSON.stringify(answer.told), 201, { 'cache-control': 'no-store' });
   }
 
   /** Sent as it comes and kept by nobody on the way. */

@@ -10,10 +10,13 @@ import {
   requestInvalid,
   requestMalformed,
 } from '../../kernel/errors/problems.js';
-import { onBusy } from '../../kernel/schema/on-busy.js';
+import { rateLimited } from '../../kernel/operations/budgets.js';
+import { idempotencyInProgress, idempotencyMismatch } from '../../kernel/operations/idempotency.js';
+import { plan } from '../../kernel/operations/plan.js';
 import { listQuery, oneQuery, pageOf } from '../../kernel/schema/page.js';
 import { revisionRequired, revisionStale } from '../../kernel/schema/revision.js';
 import { Gate } from './gate.js';
+import { operationQuery, writeQuery } from './terms.js';
 
 /**
  * One decorator says everything about a route: verb, path, status, query parameters (any other is refused), and in
@@ -83,14 +86,34 @@ interface WriteOptions {
   errors?: readonly ProblemDefinition[];
 }
 
-const writing = (options: WriteOptions): MethodDecorator[] => [
+/** What every write takes, and reads by `@RequestTerms()`. */
+const writing = (options: WriteOptions, query: z.ZodObject = writeQuery): MethodDecorator[] => [
+  Gate({ query: Object.keys(query.shape) }),
+  ...queryParameters(query),
   ApiOperation({ summary: options.summary }),
   ApiHeader({
     name: 'Domus-Reason',
     required: false,
     description: 'Why, in words; kept with what it causes.',
   }),
+  ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description:
+      'Makes it safe to repeat the request: with the same key, the same request gets the first answer again (for 24 hours at least), another one 422. Refusals are not kept.',
+    schema: { type: 'string', minLength: 1, maxLength: 255 },
+  }),
 ];
+
+const ifMatch = (required: boolean): MethodDecorator =>
+  ApiHeader({ name: 'If-Match', required, description: 'The ETag that was read.' });
+
+const text = (description: string) => ({ description, schema: { type: 'string' as const } });
+const replayed = {
+  'Idempotency-Replayed': text('`true`: the answer to an earlier request with this key, given again.'),
+};
+const planned = ApiResponse({ status: 200, description: 'With dryRun: the plan.', standardSchema: plan });
+const WRITE = [...ALWAYS, requestMalformed, idempotencyMismatch, idempotencyInProgress];
 
 /** `GET` of something that is text and no object: 200 with `text/plain`. */
 export function TextRoute(path: string, options: WriteOptions & { query: z.ZodObject }): MethodDecorator {
@@ -108,15 +131,23 @@ export function TextRoute(path: string, options: WriteOptions & { query: z.ZodOb
   );
 }
 
+const objectNow = (output: z.ZodType): MethodDecorator =>
+  ApiResponse({
+    status: 200,
+    description: 'The object as it is now; with dryRun the plan.',
+    headers: replayed,
+    standardSchema: z.union([output, plan]),
+  });
+
 /** `POST /v1/<nouns>` of something that needs no operation: 201 with the object. */
 export function CreateRoute(options: WriteOptions & { path?: string; output: z.ZodType }): MethodDecorator {
   return applyDecorators(
     Post(options.path ?? ''),
     HttpCode(201),
-    Gate({}),
-    ...writing({ summary: options.summary }),
-    ApiResponse({ status: 201, description: 'Created.', standardSchema: options.output }),
-    ...problemResponses([...ALWAYS, requestMalformed, ...(options.errors ?? [])]),
+    ...writing(options),
+    ApiResponse({ status: 201, description: 'Created.', headers: replayed, standardSchema: options.output }),
+    planned,
+    ...problemResponses([...WRITE, ...(options.errors ?? [])]),
   );
 }
 
@@ -125,10 +156,9 @@ export function VerbRoute(options: WriteOptions & { path: string; output: z.ZodT
   return applyDecorators(
     Post(options.path),
     HttpCode(200),
-    Gate({}),
-    ...writing({ summary: options.summary }),
-    ApiResponse({ status: 200, description: 'The object as it is now.', standardSchema: options.output }),
-    ...problemResponses([...ALWAYS, requestMalformed, ...(options.errors ?? [])]),
+    ...writing(options),
+    objectNow(options.output),
+    ...problemResponses([...WRITE, ...(options.errors ?? [])]),
   );
 }
 
@@ -136,13 +166,11 @@ export function VerbRoute(options: WriteOptions & { path: string; output: z.ZodT
 export function PatchRoute(model: ReadModel, options: WriteOptions): MethodDecorator {
   return applyDecorators(
     Patch(':id'),
-    Gate({}),
-    ...writing({ summary: options.summary }),
-    ApiHeader({ name: 'If-Match', required: true, description: 'The ETag that was read.' }),
-    ApiResponse({ status: 200, description: 'The object as it is now.', standardSchema: model.view }),
+    ...writing(options),
+    ifMatch(true),
+    objectNow(model.view),
     ...problemResponses([
-      ...ALWAYS,
-      requestMalformed,
+      ...WRITE,
       model.notFound,
       revisionStale,
       revisionRequired,
@@ -150,12 +178,6 @@ export function PatchRoute(model: ReadModel, options: WriteOptions): MethodDecor
     ]),
   );
 }
-
-/** The query of everything that starts an operation. */
-export const operationQuery = z.strictObject({
-  onBusy: onBusy.default('refuse').describe('`wait`: accepted, and begins when the object is free.'),
-});
-export type OperationQuery = z.output<typeof operationQuery>;
 
 /** Declared by the operation itself: see `defineOperation`. */
 interface OperationLike {
@@ -176,23 +198,39 @@ export function OperationRoute(
   return applyDecorators(
     verb(path),
     HttpCode(202),
-    Gate({ query: Object.keys(operationQuery.shape) }),
-    ...queryParameters(operationQuery),
-    ...writing({ summary: options.summary }),
-    ApiHeader({ name: 'If-Match', required: method === 'PATCH', description: 'The ETag that was read.' }),
+    ...writing(options, operationQuery),
+    ifMatch(method === 'PATCH'),
+    ApiHeader({
+      name: 'Prefer',
+      required: false,
+      description: '`wait=N` (1-300): answers when the operation has ended, or after N seconds.',
+      schema: { type: 'string' },
+    }),
     ApiResponse({
       status: 202,
       description: `The operation \`${operation.name}\` was accepted.`,
-      headers: { Location: { description: 'Of the operation.', schema: { type: 'string' } } },
+      headers: accepting,
       standardSchema: options.output,
     }),
+    ApiResponse({
+      status: 200,
+      description: 'With Prefer: the operation, which has ended, failed or not. With dryRun: the plan.',
+      headers: accepting,
+      standardSchema: z.union([options.output, plan]),
+    }),
     ...problemResponses([
-      ...ALWAYS,
-      requestMalformed,
+      ...WRITE,
       objectBusy,
+      rateLimited,
       revisionStale,
       ...(method === 'PATCH' ? [revisionRequired] : []),
       ...operation.errors,
     ]),
   );
 }
+
+const accepting = {
+  Location: text('Of the operation.'),
+  'Preference-Applied': text('`wait=N`, when that was preferred.'),
+  ...replayed,
+};

@@ -1,4 +1,4 @@
-import { type Pool } from 'pg';
+import { type Pool, type PoolClient } from 'pg';
 import { type ProblemError } from '../errors/problem.js';
 import { requestInvalid } from '../errors/problems.js';
 import { type FilterNode, FilterSyntaxError, parseFilter } from '../schema/filter.js';
@@ -53,11 +53,19 @@ function understand<R>(filter: () => R): R {
   }
 }
 
+/** What runs a statement: a pool, or the connection of a transaction. */
+type Source = Pick<Pool | PoolClient, 'query'>;
+
 /** Runs read models on the server's pool of connections. Rejects with `request.invalid`, `<noun>.not_found` or `database.unavailable`. */
 export class Reader {
   private readonly names = new StatementNames();
 
-  constructor(private readonly pool: () => Pool) {}
+  constructor(private readonly pool: () => Source) {}
+
+  /** Reads on one connection, inside its transaction. */
+  on(client: PoolClient): Reader {
+    return new Reader(() => client);
+  }
 
   async page(model: ReadModel, query: PageQuery): Promise<PageText> {
     const order = readOrder(model, query.sort);

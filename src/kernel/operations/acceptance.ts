@@ -1,16 +1,20 @@
 import { type DataSource, type EntityManager } from 'typeorm';
-import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
+import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
-import { type Blocker, type ProblemError } from '../errors/problem.js';
+import { type Blocker, isProblem, type ProblemError } from '../errors/problem.js';
 import { databaseUnavailable, objectBusy } from '../errors/problems.js';
 import { markAppended } from '../events/append-event.js';
 import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
+import { type Budgets, type Crowded, crowdedSql, tooMany } from './budgets.js';
 import { type Caller } from './caller.js';
+import { type Acceptance } from './define-operation.js';
+import { claimKey, findKept, keepAnswer, type KeptAnswer, type Once } from './idempotency.js';
 import { takeLocks } from './lock-table.js';
 import { type OperationState, type OperationView } from './operation-view.js';
 import { type RegisteredOperation } from './registry.js';
+import { firstRefusalEnds, type Verdict } from './verdict.js';
 
 /** What an operation's row holds in `input`: no plan yet means that it waited and has still to be judged. */
 export interface StoredInput {
@@ -25,11 +29,33 @@ export interface Accepted {
   readonly publication: string | null;
   /** Set when it waits. */
   readonly waits: boolean;
+  /** It is the first answer to the same key, given again. */
+  readonly replayed: boolean;
 }
+
+/** What is asked, and how. */
+export interface Request {
+  readonly definition: RegisteredOperation;
+  readonly input: unknown;
+  readonly caller: Caller;
+  readonly onBusy: OnBusy;
+  /** Null: it is not bounded. */
+  readonly budgets: Budgets | null;
+}
+
+/** All that the accepting transaction came to: the operation, and for those who ask for the plan how. */
+export interface Decision {
+  readonly accepted: Accepted;
+  readonly blockers: readonly Blocker[];
+  readonly judged: Judged | undefined;
+}
+
+type Judged = { plan: unknown; poolId: string | null } & Pick<Acceptance<unknown>, 'moreLocks' | 'claims'>;
 
 const insert: Statement = {
   name: 'operation_insert',
-  text: `with accepted as (
+  text: `with crowded as (${crowdedSql('$1', '$6', '$13')}
+    ), accepted as (
       insert into operation (id, kind, target_type, target_id, pool_id, actor, reason, input, state, trace_id,
         priority, progress, started_at, ended_at)
       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, case when $9 = 'succeeded' then 100 end,
@@ -44,52 +70,86 @@ const insert: Statement = {
     ), published as (
       insert into outbox (topic, operation_id, publication) select 'operation', $1, 1 where $9 = 'queued' returning id
     )
-    select at, (select id from published) as publication from accepted`,
+    select at, (select id from published) as publication, (select json_agg(crowded) from crowded) as crowded from accepted`,
 };
+
+interface InsertedRow {
+  at: string;
+  publication: string | null;
+  crowded: Crowded[] | null;
+  [column: string]: unknown;
+}
 
 /**
  * From here on the operation is promised. Everything in one transaction: the locks, then what the definition decides
- * under them, the operation, what has to reach the queue, and the event.
+ * under them, the operation, what has to reach the queue, the event, and the answer to the key, if there is one.
  */
 export async function acceptOperation(
   dataSource: DataSource,
-  definition: RegisteredOperation,
-  input: unknown,
-  caller: Caller,
-  onBusy: OnBusy,
+  request: Request,
+  once: Once | null,
 ): Promise<Accepted> {
-  const id = newId();
   try {
-    const found = await definition.check(input, caller);
-    return await inTransaction(dataSource, (tx) =>
-      acceptIn(tx, id, definition, input, caller, onBusy, found),
-    );
+    return await acceptOnce(dataSource, request, once);
   } catch (error) {
     if (!isDatabaseUnavailable(error)) throw error;
     throw databaseUnavailable('The database does not answer; nothing was promised.', { cause: error });
   }
 }
 
-async function acceptIn(
+async function acceptOnce(dataSource: DataSource, request: Request, once: Once | null): Promise<Accepted> {
+  const id = newId();
+  const before = once && (await findKept(poolOf(dataSource), once));
+  if (before) return givenAgain(before);
+  try {
+    const found = await request.definition.check(request.input, request.caller);
+    return await inTransaction(dataSource, async (tx) => {
+      const kept = once && (await claimKey(await clientOf(tx), once));
+      if (kept) return givenAgain(kept);
+      const { accepted } = await decide(tx, id, request, { found }, firstRefusalEnds);
+      if (once) {
+        const body = JSON.stringify(accepted.operation);
+        await keepAnswer(await clientOf(tx), once, { status: 202, headers: {}, body }, id);
+      }
+      return accepted;
+    });
+  } catch (error) {
+    // What the first one with the key did, just now, may be the very reason why this one is refused.
+    const meanwhile = once && isProblem(error) && (await findKept(poolOf(dataSource), once));
+    if (meanwhile) return givenAgain(meanwhile);
+    throw error;
+  }
+}
+
+function givenAgain({ body }: KeptAnswer): Accepted {
+  if (body === null) throw new Error('The answer to an operation was kept without a body.');
+  const operation = JSON.parse(body) as OperationView;
+  return { operation, publication: null, waits: false, replayed: true };
+}
+
+/** `checked`: absent when that was refused, which only a dry run lives to see. */
+export async function decide(
   tx: EntityManager,
   id: string,
-  definition: RegisteredOperation,
-  input: unknown,
-  caller: Caller,
-  onBusy: OnBusy,
-  found: unknown,
-): Promise<Accepted> {
+  { definition, input, caller, onBusy, budgets }: Request,
+  checked: { readonly found: unknown } | undefined,
+  verdict: Verdict,
+): Promise<Decision> {
   const client = await clientOf(tx);
   const target = definition.target(input);
   const blockers = await takeLocks(client, id, definition.locks(input), onBusy);
   const waits = blockers.length > 0;
-  if (waits && onBusy === 'refuse') throw busy(blockers);
-  const judged = waits ? undefined : await judge(tx, id, definition, input, caller, found);
+  if (waits && onBusy === 'refuse') verdict.refuse(busy(blockers));
+  // Not judged while others are at it: what is waited for may change everything.
+  const judged =
+    waits || !checked
+      ? undefined
+      : await verdict.attempt(() => judge(tx, id, definition, input, caller, checked.found), client);
   const ended = judged !== undefined && !definition.runs;
   if (ended) await definition.settle(tx, judged.plan, { operationId: id, outcome: 'succeeded' });
   const state: OperationState = waits ? 'waiting' : ended ? 'succeeded' : 'queued';
   const stored: StoredInput = { asked: input, role: caller.role, ...(judged && { plan: judged.plan }) };
-  const [row] = await rowsFrom<{ at: string; publication: string | null }>(client, insert, [
+  const [row] = await rowsFrom<InsertedRow>(client, insert, [
     id,
     definition.name,
     target.type,
@@ -102,26 +162,29 @@ async function acceptIn(
     caller.traceId,
     JSON.stringify({ kind: definition.name, target, actor: caller.actor }),
     definition.priority,
+    budgets && JSON.stringify(budgets),
   ]);
   if (!row) throw new Error('The operation was not written.');
+  if (budgets && row.crowded) verdict.refuse(tooMany(row.crowded, caller.actor, budgets));
   markAppended(tx);
+  const operation: OperationView = {
+    id,
+    kind: definition.name,
+    state,
+    target: { type: target.type, id: target.id },
+    progress: ended ? 100 : null,
+    steps: [],
+    error: null,
+    actor: caller.actor,
+    reason: caller.reason,
+    createdAt: row.at,
+    startedAt: ended ? row.at : null,
+    endedAt: ended ? row.at : null,
+  };
   return {
-    operation: {
-      id,
-      kind: definition.name,
-      state,
-      target: { type: target.type, id: target.id },
-      progress: ended ? 100 : null,
-      steps: [],
-      error: null,
-      actor: caller.actor,
-      reason: caller.reason,
-      createdAt: row.at,
-      startedAt: ended ? row.at : null,
-      endedAt: ended ? row.at : null,
-    },
-    publication: row.publication,
-    waits,
+    accepted: { operation, publication: row.publication, waits, replayed: false },
+    blockers,
+    judged,
   };
 }
 
@@ -133,11 +196,12 @@ export async function judge(
   input: unknown,
   caller: Caller,
   found: unknown,
-): Promise<{ plan: unknown; poolId: string | null }> {
-  const { poolId, moreLocks = [], plan } = await definition.accept(tx, input, { operationId, caller }, found);
+): Promise<Judged> {
+  const decided = await definition.accept(tx, input, { operationId, caller }, found);
+  const { poolId, moreLocks = [], plan, claims = [] } = decided;
   const blockers = await takeLocks(await clientOf(tx), operationId, moreLocks, 'refuse');
   if (blockers.length > 0) throw busy(blockers);
-  return { plan: plan ?? null, poolId };
+  return { plan: plan ?? null, poolId, moreLocks, claims };
 }
 
 function busy(blockers: Blocker[]): ProblemError {

@@ -3,6 +3,7 @@ import { type z } from 'zod';
 import { type ProblemDefinition } from '../errors/problem.js';
 import { type Caller } from './caller.js';
 import { type LockRequest } from './locks.js';
+import { type PlanClaim } from './plan.js';
 
 /** What an object is called in `target`, events and locks: `domain`, `storage_repository`. */
 export interface ObjectRef {
@@ -15,6 +16,8 @@ export interface Acceptance<P> {
   readonly poolId: string | null;
   /** Locks that only became known by deciding (the host chosen). A conflict here is always refused, never waited for. */
   readonly moreLocks?: readonly LockRequest[];
+  /** What is taken and from what, for those who ask for the plan. */
+  readonly claims?: readonly PlanClaim[];
   /** What `run` gets: JSON, stored in the operation's row. It holds every decision, so that a second runner makes none anew. */
   readonly plan: P;
 }

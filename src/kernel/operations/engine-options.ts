@@ -1,5 +1,6 @@
 import { type Logger } from 'pino';
 import { type DataSource } from 'typeorm';
+import { type Budgets } from './budgets.js';
 import { type OperationQueue } from './queue.js';
 
 export type Log = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
@@ -25,6 +26,8 @@ export interface OperationEngineOptions {
   readonly runs?: boolean;
   /** How many operations this process takes from the queue at once, and how many of its own it runs without the queue. */
   readonly concurrency?: number;
+  /** How many operations may be under way at once; none: any number. */
+  readonly budgets?: Budgets;
   /** False: everything goes through the queue, even what this process could run at once itself. */
   readonly handsOver?: boolean;
   /** Numbers the events that the engine has appended; without it they wait for the sequencer's own look. */

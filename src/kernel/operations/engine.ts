@@ -4,7 +4,8 @@ import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { markAppended } from '../events/append-event.js';
 import { type OnBusy } from '../schema/on-busy.js';
-import { acceptOperation } from './acceptance.js';
+import { type Accepted, acceptOperation, type Request } from './acceptance.js';
+import { unbounded } from './budgets.js';
 import { type Caller } from './caller.js';
 import { giveBackAll } from './claim.js';
 import { type OperationDefinition } from './define-operation.js';
@@ -15,9 +16,12 @@ import {
   type OperationEnded,
   type OperationEngineOptions,
 } from './engine-options.js';
+import { type Once, onceFor } from './idempotency.js';
 import { LeaseKeeper } from './lease.js';
 import { grantIfItsTurn, type LockedObject, waitingFor } from './lock-table.js';
 import { type OperationView } from './operation-view.js';
+import { type Plan } from './plan.js';
+import { planOperation } from './plan-operation.js';
 import { Presence } from './presence.js';
 import { type Replica } from './replica.js';
 import { OperationRegistry } from './registry.js';
@@ -25,6 +29,7 @@ import { priorities } from './priority.js';
 import { inOrder, type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
 import { republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
+import { type Terms } from './terms.js';
 
 export interface AcceptOptions {
   /** When another operation holds an object: refuse with `object.busy`, or accept and wait for the turn. */
@@ -109,13 +114,26 @@ export class OperationEngine {
     caller: Caller,
     { onBusy = 'refuse' }: AcceptOptions = {},
   ): Promise<OperationView> {
-    const registered = this.registry.get(definition.name);
-    const accepted = await acceptOperation(this.dataSource, registered, input, caller, onBusy);
-    const { operation, publication, waits } = accepted;
-    if (publication !== null)
-      this.dispatch([{ id: publication, operation_id: operation.id, priority: registered.priority }]);
-    if (waits) this.inBackground(this.giveTurn(operation.id));
-    return operation;
+    const request = this.requestOf(definition.name, input, caller, onBusy);
+    return (await this.promise(request, null)).operation;
+  }
+
+  /**
+   * What a face asks for, on the terms it asks for it: promises the operation, gives the first answer to a repeated key again,
+   * or says for a dry run what `accept` would do and changes nothing. `asked`: the input without what was made up for it (the
+   * id of a new object), so that a repeated request is seen as the same. Rejects as `accept` does, and with
+   * `idempotency.mismatch`, `idempotency.in_progress`, `rate.limited`.
+   */
+  async begin<Services, I, P, Step extends string, Found>(
+    definition: OperationDefinition<Services, I, P, Step, Found>,
+    input: I,
+    terms: Pick<Terms, 'caller' | 'onBusy' | 'idempotencyKey' | 'dryRun'>,
+    asked: unknown = input,
+  ): Promise<{ readonly plan: Plan } | Pick<Accepted, 'operation' | 'replayed'>> {
+    const { caller, onBusy, idempotencyKey, dryRun } = terms;
+    const request = this.requestOf(definition.name, input, caller, onBusy);
+    if (dryRun) return { plan: await planOperation(this.dataSource, request) };
+    return this.promise(request, onceFor(caller.actor, idempotencyKey, [definition.name, asked, onBusy]));
   }
 
   /** Somebody's word on an operation that needs attention: it has had its effect, or has not. False: it needs none. */
@@ -157,6 +175,22 @@ export class OperationEngine {
     await giveBackAll(poolOf(this.dataSource), this.options.processId).catch(() => undefined);
     await this.presence.close();
     await Promise.allSettled(this.background);
+  }
+
+  /** What Domus does of itself is bounded where it is decided, not here. */
+  private requestOf(name: string, input: unknown, caller: Caller, onBusy: OnBusy): Request {
+    const { budgets = unbounded } = this.options;
+    const bounded = caller.role !== 'system';
+    return { definition: this.registry.get(name), input, caller, onBusy, budgets: bounded ? budgets : null };
+  }
+
+  private async promise(request: Request, once: Once | null): Promise<Accepted> {
+    const accepted = await acceptOperation(this.dataSource, request, once);
+    const { operation, publication, waits } = accepted;
+    const { priority } = request.definition;
+    if (publication !== null) this.dispatch([{ id: publication, operation_id: operation.id, priority }]);
+    if (waits) this.inBackground(this.giveTurn(operation.id));
+    return accepted;
   }
 
   private async sweep(): Promise<void> {

@@ -19,6 +19,7 @@ import {
 @Index(['parentId'])
 @Index(['createdAt', 'id'])
 @Index('ix_operation_live', ['state'], { where: `ended_at is null` })
+@Index('ix_operation_live_actor', ['actor'], { where: `ended_at is null` })
 export class OperationEntity {
   @IdColumn() id!: string;
   /** `<noun>.<verb>`: the name of the definition that runs it. */

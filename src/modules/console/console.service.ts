@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { domainBadState, hostDomainNotFound, readConsoleLog } from '../../agent-contract/index.js';
 import { HostLink } from '../../host-link/host-link.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { hostUnreachable } from '../../kernel/errors/problems.js';
-import { type Caller } from '../../kernel/operations/caller.js';
+import { ShortWrites } from '../../kernel/operations/short-writes.js';
+import { type Terms, type Told } from '../../kernel/operations/terms.js';
 import { newId } from '../../kernel/schema/values.js';
 import { consoleNotFound } from './console.errors.js';
 import { type ConsolePlace, findConsole, insertSession } from './console.rows.js';
@@ -18,12 +19,13 @@ const talkative = ['running', 'paused'];
 export class ConsoleService {
   constructor(
     private readonly source: DataSource,
+    private readonly writes: ShortWrites,
     private readonly links: HostLink,
   ) {}
 
   /** The last lines of the console's log. Empty for a domain that never ran, or whose host has forgotten it. */
   async log(consoleId: string, tail: number): Promise<string> {
-    const place = await this.find(consoleId);
+    const place = await required(this.source.manager, consoleId);
     const hostId = place.hostId ?? place.lastHostId;
     if (hostId === null) return '';
     try {
@@ -41,26 +43,38 @@ export class ConsoleService {
   }
 
   /** Gives a right to connect once. `urlOf` makes the address under which this caller reaches the server. */
-  async createSession(
+  createSession(
     consoleId: string,
     mode: ConsoleMode,
-    caller: Caller,
+    terms: Terms,
     urlOf: (path: string) => string,
-  ): Promise<ConsoleSession> {
-    const place = livingPlace(await this.find(consoleId));
+  ): Promise<Told<ConsoleSession>> {
+    const { actor } = terms.caller;
     const id = newId();
-    const token = newSessionToken();
-    const expiresAt = await this.source.transaction((tx) =>
-      insertSession(tx, { id, console: place, mode, actor: caller.actor, tokenHash: hashOf(token) }),
+    const work = async (tx: EntityManager): Promise<ConsoleSession> => {
+      const place = livingPlace(await required(tx, consoleId));
+      const token = newSessionToken();
+      const expiresAt = await insertSession(tx, {
+        id,
+        console: place,
+        mode,
+        actor,
+        tokenHash: hashOf(token),
+      });
+      return { id, url: urlOf(sessionPath(consoleId, id)), token, protocols: [consoleProtocol], expiresAt };
+    };
+    const target = { type: 'console', id: consoleId };
+    return this.writes.secret(
+      { kind: 'console.create_session', target, asked: [consoleId, mode], work },
+      terms,
     );
-    return { id, url: urlOf(sessionPath(consoleId, id)), token, protocols: [consoleProtocol], expiresAt };
   }
+}
 
-  private async find(id: string): Promise<ConsolePlace> {
-    const place = await findConsole(this.source.manager, id);
-    if (!place) throw consoleNotFound(`There is no console ${id}.`);
-    return place;
-  }
+async function required(entities: EntityManager, id: string): Promise<ConsolePlace> {
+  const place = await findConsole(entities, id);
+  if (!place) throw consoleNotFound(`There is no console ${id}.`);
+  return place;
 }
 
 /** Where a client connects. */

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { HostLink } from '../../host-link/host-link.js';
-import { inTransaction } from '../../kernel/database/transaction.js';
-import { type Caller } from '../../kernel/operations/caller.js';
 import { type OperationDefinition } from '../../kernel/operations/define-operation.js';
-import { type AcceptOptions, OperationEngine } from '../../kernel/operations/engine.js';
-import { type OperationView } from '../../kernel/operations/operation-view.js';
-import { type ExpectedRevision } from '../../kernel/schema/revision.js';
+import { OperationEngine } from '../../kernel/operations/engine.js';
+import { ShortWrites } from '../../kernel/operations/short-writes.js';
+import { type Started, type Terms, type Written } from '../../kernel/operations/terms.js';
 import { newId } from '../../kernel/schema/values.js';
+import { OperationStarter } from '../operation/index.js';
 import { checkBootFiles } from '../storage/index.js';
+import { domainModel } from './domain.queries.js';
 import { requireDomain } from './domain.rows.js';
 import { type CreateDomainInput, type PatchDomainInput } from './domain.schema.js';
 import { bootFiles } from './operations/create-domain.js';
@@ -21,7 +21,9 @@ import { patchDomain } from './patch-domain.js';
 export class DomainService {
   constructor(
     private readonly source: DataSource,
-    private readonly engine: OperationEngine,
+    engine: OperationEngine,
+    private readonly starter: OperationStarter,
+    private readonly writes: ShortWrites,
     private readonly links: HostLink,
   ) {
     const services: DomainServices = { links, entities: source.manager };
@@ -35,30 +37,36 @@ export class DomainService {
     engine.register(operations.startDomain, services);
   }
 
-  create(input: CreateDomainInput, caller: Caller, options: AcceptOptions = {}): Promise<OperationView> {
-    return this.engine.accept(
-      operations.createDomain,
-      { ...input, id: input.id ?? newId() },
-      caller,
-      options,
-    );
+  create(input: CreateDomainInput, terms: Terms): Promise<Started> {
+    const whole = { ...input, id: input.id ?? newId() };
+    return this.starter.start(operations.createDomain, whole, terms, input);
   }
 
   /** Begins any verb on a domain that is there. */
   begin<I extends { domainId: string }, P, Step extends string, Found>(
     verb: OperationDefinition<DomainServices, I, P, Step, Found>,
     input: I,
-    caller: Caller,
-    options: AcceptOptions = {},
-  ): Promise<OperationView> {
-    return this.engine.accept(verb, input, caller, options);
+    terms: Terms,
+  ): Promise<Started> {
+    return this.starter.start(verb, input, terms);
   }
 
-  async patch(id: string, input: PatchDomainInput, expected: ExpectedRevision): Promise<void> {
-    if (input.boot) {
-      const { poolId } = await requireDomain(this.source.manager, id);
-      await checkBootFiles(this.source.manager, this.links, poolId, bootFiles(input.boot));
-    }
-    await inTransaction(this.source, (tx) => patchDomain(tx, id, input, expected));
+  patch(id: string, input: PatchDomainInput, terms: Terms): Promise<Written> {
+    const { manager } = this.source;
+    return this.writes.object(
+      domainModel,
+      {
+        kind: 'domain.update',
+        target: { type: 'domain', id },
+        asked: [id, input],
+        check: async () => {
+          if (!input.boot) return;
+          const { poolId } = await requireDomain(manager, id);
+          await checkBootFiles(manager, this.links, poolId, bootFiles(input.boot));
+        },
+        work: (tx) => patchDomain(tx, id, input, terms.expected),
+      },
+      terms,
+    );
   }
 }

@@ -1,12 +1,11 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { DataSource } from 'typeorm';
-import { inTransaction } from '../../kernel/database/transaction.js';
-import { type Caller } from '../../kernel/operations/caller.js';
-import { type AcceptOptions, OperationEngine } from '../../kernel/operations/engine.js';
-import { type OperationView } from '../../kernel/operations/operation-view.js';
-import { type ExpectedRevision } from '../../kernel/schema/revision.js';
+import { OperationEngine } from '../../kernel/operations/engine.js';
+import { ShortWrites } from '../../kernel/operations/short-writes.js';
+import { type Started, type Terms, type Written } from '../../kernel/operations/terms.js';
 import { newId } from '../../kernel/schema/values.js';
+import { OperationStarter } from '../operation/index.js';
 import { type CreateNetworkInput, type PatchNetworkInput } from './network.schema.js';
+import { networkModel } from './network.queries.js';
 import { createNetwork, deleteNetwork } from './operations/index.js';
 import { patchNetwork } from './patch-network.js';
 
@@ -14,8 +13,9 @@ import { patchNetwork } from './patch-network.js';
 @Injectable()
 export class NetworkService implements OnModuleInit {
   constructor(
-    private readonly source: DataSource,
     private readonly engine: OperationEngine,
+    private readonly starter: OperationStarter,
+    private readonly writes: ShortWrites,
   ) {}
 
   onModuleInit(): void {
@@ -23,20 +23,24 @@ export class NetworkService implements OnModuleInit {
     this.engine.register(deleteNetwork, {});
   }
 
-  create(input: CreateNetworkInput, caller: Caller, options: AcceptOptions = {}): Promise<OperationView> {
-    return this.engine.accept(createNetwork, { ...input, id: input.id ?? newId() }, caller, options);
+  create(input: CreateNetworkInput, terms: Terms): Promise<Started> {
+    return this.starter.start(createNetwork, { ...input, id: input.id ?? newId() }, terms, input);
   }
 
-  delete(
-    networkId: string,
-    expected: ExpectedRevision,
-    caller: Caller,
-    options: AcceptOptions = {},
-  ): Promise<OperationView> {
-    return this.engine.accept(deleteNetwork, { networkId, expected }, caller, options);
+  delete(networkId: string, terms: Terms): Promise<Started> {
+    return this.starter.start(deleteNetwork, { networkId, expected: terms.expected }, terms);
   }
 
-  patch(id: string, input: PatchNetworkInput, expected: ExpectedRevision): Promise<void> {
-    return inTransaction(this.source, (tx) => patchNetwork(tx, id, input, expected));
+  patch(id: string, input: PatchNetworkInput, terms: Terms): Promise<Written> {
+    return this.writes.object(
+      networkModel,
+      {
+        kind: 'network.update',
+        target: { type: 'network', id },
+        asked: [id, input],
+        work: (tx) => patchNetwork(tx, id, input, terms.expected),
+      },
+      terms,
+    );
   }
 }

@@ -1,7 +1,13 @@
-import { Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { OperationController } from './api/operation.controller.js';
 import { OperationResolver } from './api/operation.resolver.js';
 import { OperationService } from './operation.service.js';
+import { OperationStarter } from './operation-starter.js';
 
-@Module({ controllers: [OperationController], providers: [OperationResolver, OperationService] })
+@Global()
+@Module({
+  controllers: [OperationController],
+  providers: [OperationResolver, OperationService, OperationStarter],
+  exports: [OperationStarter],
+})
 export class OperationModule {}

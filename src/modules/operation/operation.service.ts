@@ -2,6 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { Reader } from '../../kernel/database/reader.js';
 import { defaultSelection } from '../../kernel/database/selection.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
+import { type OperationView } from '../../kernel/operations/operation-view.js';
+import { ShortWrites } from '../../kernel/operations/short-writes.js';
+import { type Terms, type Written } from '../../kernel/operations/terms.js';
 import { operationBadState } from './operation.errors.js';
 import { operationModel } from './operation.queries.js';
 import { type ResolveOperationInput } from './operation.schema.js';
@@ -11,12 +14,33 @@ export class OperationService {
   constructor(
     private readonly engine: OperationEngine,
     private readonly reader: Reader,
+    private readonly writes: ShortWrites,
   ) {}
 
   /** Ends an operation that needs attention, on somebody's word. Throws `operation.not_found`, `operation.bad_state`. */
-  async resolve(id: string, { outcome }: ResolveOperationInput): Promise<void> {
-    await this.reader.get(operationModel, id, defaultSelection(operationModel));
-    if (!(await this.engine.resolve(id, outcome)))
-      throw operationBadState('Only an operation that needs attention can be resolved.');
+  resolve(id: string, input: ResolveOperationInput, terms: Terms): Promise<Written> {
+    return this.writes.elsewhere(
+      operationModel,
+      {
+        kind: 'operation.resolve',
+        target: { type: 'operation', id },
+        asked: [id, input],
+        check: async () => {
+          if ((await this.stateOf(id)) !== 'needs_attention') throw cannotBeResolved();
+        },
+        act: async () => {
+          await this.stateOf(id);
+          if (!(await this.engine.resolve(id, input.outcome))) throw cannotBeResolved();
+        },
+      },
+      terms,
+    );
+  }
+
+  private async stateOf(id: string): Promise<string> {
+    const { text } = await this.reader.get(operationModel, id, defaultSelection(operationModel));
+    return (JSON.parse(text) as OperationView).state;
   }
 }
+
+const cannotBeResolved = () => operationBadState('Only an operation that needs attention can be resolved.');

@@ -1,12 +1,11 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { HostLink } from '../../host-link/host-link.js';
-import { inTransaction } from '../../kernel/database/transaction.js';
-import { type Caller } from '../../kernel/operations/caller.js';
-import { type AcceptOptions, OperationEngine } from '../../kernel/operations/engine.js';
-import { type OperationView } from '../../kernel/operations/operation-view.js';
-import { type ExpectedRevision } from '../../kernel/schema/revision.js';
+import { OperationEngine } from '../../kernel/operations/engine.js';
+import { ShortWrites } from '../../kernel/operations/short-writes.js';
+import { type Started, type Terms, type Written } from '../../kernel/operations/terms.js';
 import { newId } from '../../kernel/schema/values.js';
+import { OperationStarter } from '../operation/index.js';
 import {
   createStorageRepository,
   createVolume,
@@ -14,6 +13,7 @@ import {
   deleteVolume,
 } from './operations/index.js';
 import { patchRepository, patchVolume } from './patch-storage.js';
+import { storageRepositoryModel, volumeModel } from './storage.queries.js';
 import {
   type CreateStorageRepositoryInput,
   type CreateVolumeInput,
@@ -27,6 +27,8 @@ export class StorageService implements OnModuleInit {
   constructor(
     private readonly source: DataSource,
     private readonly engine: OperationEngine,
+    private readonly starter: OperationStarter,
+    private readonly writes: ShortWrites,
     private readonly links: HostLink,
   ) {}
 
@@ -38,50 +40,46 @@ export class StorageService implements OnModuleInit {
     this.engine.register(deleteVolume, services);
   }
 
-  createRepository(
-    input: CreateStorageRepositoryInput,
-    caller: Caller,
-    options: AcceptOptions = {},
-  ): Promise<OperationView> {
-    return this.engine.accept(
-      createStorageRepository,
-      { ...input, id: input.id ?? newId() },
-      caller,
-      options,
+  createRepository(input: CreateStorageRepositoryInput, terms: Terms): Promise<Started> {
+    const whole = { ...input, id: input.id ?? newId() };
+    return this.starter.start(createStorageRepository, whole, terms, input);
+  }
+
+  deleteRepository(repositoryId: string, terms: Terms): Promise<Started> {
+    return this.starter.start(deleteStorageRepository, { repositoryId, expected: terms.expected }, terms);
+  }
+
+  createVolume(input: CreateVolumeInput, terms: Terms): Promise<Started> {
+    return this.starter.start(createVolume, { ...input, id: input.id ?? newId() }, terms, input);
+  }
+
+  deleteVolume(volumeId: string, terms: Terms): Promise<Started> {
+    return this.starter.start(deleteVolume, { volumeId, expected: terms.expected }, terms);
+  }
+
+  patchRepository(id: string, input: PatchStorageRepositoryInput, terms: Terms): Promise<Written> {
+    return this.writes.object(
+      storageRepositoryModel,
+      {
+        kind: 'storage_repository.update',
+        target: { type: 'storage_repository', id },
+        asked: [id, input],
+        work: (tx) => patchRepository(tx, id, input, terms.expected),
+      },
+      terms,
     );
   }
 
-  deleteRepository(
-    repositoryId: string,
-    expected: ExpectedRevision,
-    caller: Caller,
-    options: AcceptOptions = {},
-  ): Promise<OperationView> {
-    return this.engine.accept(deleteStorageRepository, { repositoryId, expected }, caller, options);
-  }
-
-  createVolume(
-    input: CreateVolumeInput,
-    caller: Caller,
-    options: AcceptOptions = {},
-  ): Promise<OperationView> {
-    return this.engine.accept(createVolume, { ...input, id: input.id ?? newId() }, caller, options);
-  }
-
-  deleteVolume(
-    volumeId: string,
-    expected: ExpectedRevision,
-    caller: Caller,
-    options: AcceptOptions = {},
-  ): Promise<OperationView> {
-    return this.engine.accept(deleteVolume, { volumeId, expected }, caller, options);
-  }
-
-  patchRepository(id: string, input: PatchStorageRepositoryInput, expected: ExpectedRevision): Promise<void> {
-    return inTransaction(this.source, (tx) => patchRepository(tx, id, input, expected));
-  }
-
-  patchVolume(id: string, input: PatchVolumeInput, expected: ExpectedRevision): Promise<void> {
-    return inTransaction(this.source, (tx) => patchVolume(tx, id, input, expected));
+  patchVolume(id: string, input: PatchVolumeInput, terms: Terms): Promise<Written> {
+    return this.writes.object(
+      volumeModel,
+      {
+        kind: 'volume.update',
+        target: { type: 'volume', id },
+        asked: [id, input],
+        work: (tx) => patchVolume(tx, id, input, terms.expected),
+      },
+      terms,
+    );
   }
 }

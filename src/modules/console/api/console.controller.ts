@@ -2,13 +2,15 @@ import { Controller, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { type FastifyRequest } from 'fastify';
 import { Answer } from '../../../api/rest/answer.js';
-import { CurrentCaller, Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
+import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
 import { CreateRoute, ListRoute, ReadRoute, TextRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { webSocketUrl } from '../../../api/upgrades.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { hostUnreachable } from '../../../kernel/errors/problems.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
+import { idempotencyAnswerGone } from '../../../kernel/operations/idempotency.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
 import { consoleNotFound, domainBadState } from '../console.errors.js';
 import { consoleModel } from '../console.queries.js';
@@ -52,17 +54,15 @@ export class ConsoleController {
     path: ':id/sessions',
     summary: 'Create the right to connect once, within 30 s',
     output: consoleSession,
-    errors: [consoleNotFound, domainBadState, hostUnreachable],
+    errors: [consoleNotFound, domainBadState, hostUnreachable, idempotencyAnswerGone],
   })
-  async createSession(
+  createSession(
     @ObjectId() id: string,
     @Input(createConsoleSessionInput) input: CreateConsoleSessionInput,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
     @Req() request: FastifyRequest,
   ): Promise<Answer> {
-    const session = await this.consoles.createSession(id, input.mode, caller, (path) =>
-      webSocketUrl(request, path),
-    );
-    return Answer.json(JSON.stringify(session), 201, { 'cache-control': 'no-store' });
+    const urlOf = (path: string): string => webSocketUrl(request, path);
+    return Answer.told(this.consoles.createSession(id, input.mode, terms, urlOf));
   }
 }

@@ -1,6 +1,6 @@
 import { Args, Info, Int, Mutation, Query, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { GraphqlCaller, IdArg, InputArg, type UrlOf, WebSocketUrl } from '../../../api/graphql/arguments.js';
+import { IdArg, InputArg, type UrlOf, WebSocketUrl } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -8,10 +8,10 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { AskedTerms, type MutationTerms, toldField } from '../../../api/graphql/terms.js';
 import { objectType } from '../../../api/graphql/type-of-schema.js';
 import { parseInput } from '../../../api/parse-input.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
 import { consoleModel } from '../console.queries.js';
 import {
   consoleLogQuery,
@@ -55,9 +55,9 @@ export class ConsoleResolver {
   createConsoleSession(
     @IdArg() id: string,
     @InputArg(createConsoleSessionInput) input: CreateConsoleSessionInput,
-    @GraphqlCaller() caller: Caller,
+    @AskedTerms() terms: MutationTerms,
     @WebSocketUrl() urlOf: UrlOf,
-  ): Promise<ConsoleSession> {
-    return this.service.createSession(id, input.mode, caller, urlOf);
+  ): Promise<ConsoleSession | null> {
+    return toldField(this.service.createSession(id, input.mode, terms, urlOf), terms);
   }
 }

@@ -1,28 +1,13 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Answer } from '../../../api/rest/answer.js';
-import {
-  CurrentCaller,
-  IfMatch,
-  Input,
-  nothing,
-  ObjectId,
-  QueryInput,
-} from '../../../api/rest/parameters.js';
+import { Input, nothing, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
-import {
-  ListRoute,
-  OperationRoute,
-  type OperationQuery,
-  operationQuery,
-  PatchRoute,
-  ReadRoute,
-} from '../../../api/rest/routes.js';
+import { ListRoute, OperationRoute, PatchRoute, ReadRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
-import { type OperationView } from '../../../kernel/operations/operation-view.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { operationView } from '../../operation/index.js';
 import { patchErrors } from '../domain.errors.js';
 import { domainModel } from '../domain.queries.js';
@@ -46,8 +31,6 @@ import {
   startDomain,
 } from '../operations/index.js';
 
-const accepted = (operation: OperationView): Answer =>
-  Answer.accepted(operation.id, JSON.stringify(operation));
 const route = (summary: string) => ({ summary, output: operationView });
 
 @ApiTags('domains')
@@ -69,32 +52,26 @@ export class DomainController {
   }
 
   @OperationRoute('POST', '', createDomain, route('Create a domain, halted'))
-  async create(
-    @Input(createDomainInput) input: CreateDomainInput,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    return accepted(await this.domains.create(input, caller, query));
+  create(@Input(createDomainInput) input: CreateDomainInput, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.started(this.domains.create(input, terms), terms);
   }
 
   @PatchRoute(domainModel, { summary: 'Change a domain', errors: patchErrors })
-  async patch(
+  patch(
     @ObjectId() id: string,
     @Input(patchDomainInput) input: PatchDomainInput,
-    @IfMatch() expected: ExpectedRevision,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    await this.domains.patch(id, input, expected);
-    return readOne(this.reader, domainModel, id);
+    const writing = this.domains.patch(id, input, terms);
+    return Answer.written(writing, () => readOne(this.reader, domainModel, id));
   }
 
   @OperationRoute('DELETE', ':id', deleteDomain, route('Delete a halted domain; its volumes stay'))
-  async delete(
-    @ObjectId() domainId: string,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    return accepted(await this.domains.begin(deleteDomain, { domainId, expected }, caller, query));
+  delete(@ObjectId() domainId: string, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.started(
+      this.domains.begin(deleteDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @OperationRoute(
@@ -103,26 +80,26 @@ export class DomainController {
     startDomain,
     route('Start a domain on the least loaded host that fits'),
   )
-  async start(
+  start(
     @ObjectId() domainId: string,
     @Input(nothing) _: object,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return accepted(await this.domains.begin(startDomain, { domainId, expected }, caller, query));
+    return Answer.started(
+      this.domains.begin(startDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @OperationRoute('POST', ':id/shutdown', shutdownDomain, route('Ask the guest to shut down'))
-  async shutdown(
+  shutdown(
     @ObjectId() domainId: string,
     @Input(shutdownDomainInput) input: ShutdownDomainInput,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return accepted(
-      await this.domains.begin(shutdownDomain, { ...input, domainId, expected }, caller, query),
+    return Answer.started(
+      this.domains.begin(shutdownDomain, { ...input, domainId, expected: terms.expected }, terms),
+      terms,
     );
   }
 
@@ -132,36 +109,39 @@ export class DomainController {
     rebootDomain,
     route('Shut the guest down and start it again, on its host'),
   )
-  async reboot(
+  reboot(
     @ObjectId() domainId: string,
     @Input(shutdownDomainInput) input: ShutdownDomainInput,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return accepted(await this.domains.begin(rebootDomain, { ...input, domainId, expected }, caller, query));
+    return Answer.started(
+      this.domains.begin(rebootDomain, { ...input, domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @OperationRoute('POST', ':id/pause', pauseDomain, route("Stop the guest's CPUs"))
-  async pause(
+  pause(
     @ObjectId() domainId: string,
     @Input(nothing) _: object,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return accepted(await this.domains.begin(pauseDomain, { domainId, expected }, caller, query));
+    return Answer.started(
+      this.domains.begin(pauseDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @OperationRoute('POST', ':id/resume', resumeDomain, route('Let a paused guest run on'))
-  async resume(
+  resume(
     @ObjectId() domainId: string,
     @Input(nothing) _: object,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return accepted(await this.domains.begin(resumeDomain, { domainId, expected }, caller, query));
+    return Answer.started(
+      this.domains.begin(resumeDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @OperationRoute(
@@ -170,13 +150,14 @@ export class DomainController {
     forceOffDomain,
     route('End the guest at once, like pulling the plug'),
   )
-  async forceOff(
+  forceOff(
     @ObjectId() domainId: string,
     @Input(nothing) _: object,
-    @IfMatch() expected: ExpectedRevision,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return accepted(await this.domains.begin(forceOffDomain, { domainId, expected }, caller, query));
+    return Answer.started(
+      this.domains.begin(forceOffDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { Args, Info, Mutation, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { GraphqlCaller, IdArg, InputArg, OnBusyArg, RevisionArg } from '../../../api/graphql/arguments.js';
+import { IdArg, InputArg } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -9,10 +9,8 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { AskedTerms, type MutationTerms, startedField, writtenField } from '../../../api/graphql/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
-import { type OnBusy } from '../../../kernel/schema/on-busy.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { operationModel } from '../../operation/index.js';
 import { domainModel } from '../domain.queries.js';
 import {
@@ -54,92 +52,98 @@ export class DomainResolver {
   @Mutation(() => modelType(operationModel))
   createDomain(
     @InputArg(createDomainInput) input: CreateDomainInput,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.create(input, caller, { onBusy });
+    @AskedTerms({ operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(this.service.create(input, terms), terms);
   }
 
   @Mutation(() => modelType(domainModel))
-  async updateDomain(
+  updateDomain(
     @IdArg() id: string,
-    @RevisionArg() expected: ExpectedRevision,
+    @AskedTerms({ revision: true }) terms: MutationTerms,
     @InputArg(patchDomainInput) input: PatchDomainInput,
     @Info() info: GraphQLResolveInfo,
-  ): Promise<object> {
-    await this.service.patch(id, input, expected);
-    return readObject(this.reader, domainModel, id, info);
+  ): Promise<object | null> {
+    const writing = this.service.patch(id, input, terms);
+    return writtenField(writing, terms, () => readObject(this.reader, domainModel, id, info));
   }
 
   @Mutation(() => modelType(operationModel))
   deleteDomain(
     @IdArg() domainId: string,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(deleteDomain, { domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(deleteDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @Mutation(() => modelType(operationModel))
   startDomain(
     @IdArg() domainId: string,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(startDomain, { domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(startDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @Mutation(() => modelType(operationModel))
   shutdownDomain(
     @IdArg() domainId: string,
     @InputArg(shutdownDomainInput, { optional: true }) input: ShutdownDomainInput,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(shutdownDomain, { ...input, domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(shutdownDomain, { ...input, domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @Mutation(() => modelType(operationModel))
   rebootDomain(
     @IdArg() domainId: string,
     @InputArg(shutdownDomainInput, { optional: true }) input: ShutdownDomainInput,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(rebootDomain, { ...input, domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(rebootDomain, { ...input, domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @Mutation(() => modelType(operationModel))
   pauseDomain(
     @IdArg() domainId: string,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(pauseDomain, { domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(pauseDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @Mutation(() => modelType(operationModel))
   resumeDomain(
     @IdArg() domainId: string,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(resumeDomain, { domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(resumeDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 
   @Mutation(() => modelType(operationModel))
   forceOffDomain(
     @IdArg() domainId: string,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<object> {
-    return this.service.begin(forceOffDomain, { domainId, expected }, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(forceOffDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
   }
 }

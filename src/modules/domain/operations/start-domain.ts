@@ -4,6 +4,7 @@ import { rowsOf } from '../../../kernel/database/sql.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
+import { claimed } from '../../../kernel/operations/plan.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { hostsReaching, takeHolds } from '../../storage/index.js';
@@ -58,6 +59,11 @@ export const startDomain = defineOperation({
     return {
       poolId: domain.poolId,
       moreLocks: [shared('host', room.hostId)],
+      claims: [
+        claimed('host', room.hostId, 'memory_bytes', domain.memoryBytes),
+        claimed('host', room.hostId, 'vcpus', domain.vcpus),
+        ...volumes.map(({ id, readOnly }) => claimed('volume', id, readOnly ? 'hold_ro' : 'hold_rw')),
+      ],
       plan: {
         domainId,
         hostId: room.hostId,

@@ -1,12 +1,15 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { Answer } from '../../../api/rest/answer.js';
 import { Input, ObjectId } from '../../../api/rest/parameters.js';
 import { CreateRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
+import { idempotencyAnswerGone } from '../../../kernel/operations/idempotency.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { poolNotFound } from '../../pool/index.js';
 import {
   type CreateEnrolmentTokenInput,
   createEnrolmentTokenInput,
-  type EnrolmentToken,
   enrolmentToken,
 } from '../enrolment-token.schema.js';
 import { EnrolmentTokenService } from '../enrolment-token.service.js';
@@ -19,12 +22,13 @@ export class EnrolmentTokenController {
   @CreateRoute({
     summary: 'Make a one-time token that lets one host into the pool',
     output: enrolmentToken,
-    errors: [poolNotFound],
+    errors: [poolNotFound, idempotencyAnswerGone],
   })
   create(
     @ObjectId() poolId: string,
     @Input(createEnrolmentTokenInput) input: CreateEnrolmentTokenInput,
-  ): Promise<EnrolmentToken> {
-    return this.tokens.create(poolId, input);
+    @RequestTerms() terms: Terms,
+  ): Promise<Answer> {
+    return Answer.told(this.tokens.create(poolId, input, terms));
   }
 }

@@ -8,6 +8,7 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { AskedTerms, type MutationTerms, toldField } from '../../../api/graphql/terms.js';
 import { objectType } from '../../../api/graphql/type-of-schema.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import {
@@ -42,7 +43,8 @@ export class HostResolver {
   createEnrolmentToken(
     @IdArg('poolId') poolId: string,
     @InputArg(createEnrolmentTokenInput) input: CreateEnrolmentTokenInput,
-  ): Promise<EnrolmentToken> {
-    return this.tokens.create(poolId, input);
+    @AskedTerms() terms: MutationTerms,
+  ): Promise<EnrolmentToken | null> {
+    return toldField(this.tokens.create(poolId, input, terms), terms);
   }
 }

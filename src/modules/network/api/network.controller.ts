@@ -1,20 +1,13 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Answer } from '../../../api/rest/answer.js';
-import { CurrentCaller, IfMatch, Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
+import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
-import {
-  ListRoute,
-  type OperationQuery,
-  operationQuery,
-  OperationRoute,
-  PatchRoute,
-  ReadRoute,
-} from '../../../api/rest/routes.js';
+import { ListRoute, OperationRoute, PatchRoute, ReadRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { operationView } from '../../operation/index.js';
 import { networkNameTaken } from '../network.errors.js';
 import { networkModel } from '../network.queries.js';
@@ -46,31 +39,25 @@ export class NetworkController {
   }
 
   @OperationRoute('POST', '', createNetwork, { summary: 'Create a network', output: operationView })
-  async create(
+  create(
     @Input(createNetworkInput) input: CreateNetworkInput,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return Answer.operation(await this.networks.create(input, caller, query));
+    return Answer.started(this.networks.create(input, terms), terms);
   }
 
   @PatchRoute(networkModel, { summary: 'Rename a network', errors: [networkNameTaken] })
-  async patch(
+  patch(
     @ObjectId() id: string,
     @Input(patchNetworkInput) input: PatchNetworkInput,
-    @IfMatch() expected: ExpectedRevision,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    await this.networks.patch(id, input, expected);
-    return readOne(this.reader, networkModel, id);
+    const writing = this.networks.patch(id, input, terms);
+    return Answer.written(writing, () => readOne(this.reader, networkModel, id));
   }
 
   @OperationRoute('DELETE', ':id', deleteNetwork, { summary: 'Delete a network', output: operationView })
-  async delete(
-    @ObjectId() id: string,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @IfMatch() expected: ExpectedRevision,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    return Answer.operation(await this.networks.delete(id, expected, caller, query));
+  delete(@ObjectId() id: string, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.started(this.networks.delete(id, terms), terms);
   }
 }

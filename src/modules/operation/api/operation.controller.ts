@@ -1,10 +1,12 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { type Answer } from '../../../api/rest/answer.js';
+import { Answer } from '../../../api/rest/answer.js';
 import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
 import { ListRoute, ReadRoute, VerbRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
 import { operationBadState, operationNotFound } from '../operation.errors.js';
 import { operationModel } from '../operation.queries.js';
@@ -35,11 +37,12 @@ export class OperationController {
     output: operationView,
     errors: [operationNotFound, operationBadState],
   })
-  async resolve(
+  resolve(
     @ObjectId() id: string,
     @Input(resolveOperationInput) input: ResolveOperationInput,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    await this.operations.resolve(id, input);
-    return readOne(this.reader, operationModel, id);
+    const writing = this.operations.resolve(id, input, terms);
+    return Answer.written(writing, () => readOne(this.reader, operationModel, id));
   }
 }

@@ -9,6 +9,7 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { AskedTerms, type MutationTerms, writtenField } from '../../../api/graphql/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { operationModel } from '../operation.queries.js';
 import { type ResolveOperationInput, resolveOperationInput } from '../operation.schema.js';
@@ -32,12 +33,13 @@ export class OperationResolver {
   }
 
   @Mutation(() => modelType(operationModel))
-  async resolveOperation(
+  resolveOperation(
     @IdArg() id: string,
     @InputArg(resolveOperationInput) input: ResolveOperationInput,
+    @AskedTerms() terms: MutationTerms,
     @Info() info: GraphQLResolveInfo,
-  ): Promise<object> {
-    await this.service.resolve(id, input);
-    return readObject(this.reader, operationModel, id, info);
+  ): Promise<object | null> {
+    const writing = this.service.resolve(id, input, terms);
+    return writtenField(writing, terms, () => readObject(this.reader, operationModel, id, info));
   }
 }

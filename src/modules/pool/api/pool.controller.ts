@@ -1,14 +1,14 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Answer } from '../../../api/rest/answer.js';
-import { CurrentCaller, IfMatch, Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
+import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
 import { CreateRoute, ListRoute, PatchRoute, ReadRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { defaultSelection } from '../../../kernel/database/selection.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { poolExists } from '../pool.errors.js';
 import { poolModel } from '../pool.queries.js';
 import {
@@ -39,23 +39,19 @@ export class PoolController {
   }
 
   @CreateRoute({ summary: 'Create a pool', output: pool, errors: [poolExists] })
-  async create(
-    @Input(createPoolInput) input: CreatePoolInput,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    const id = await this.pools.create(input, caller);
-    const made = await this.reader.get(poolModel, id, defaultSelection(poolModel));
-    return Answer.created(`/v1/pools/${id}`, made);
+  create(@Input(createPoolInput) input: CreatePoolInput, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.written(this.pools.create(input, terms), async (id) => {
+      const made = await this.reader.get(poolModel, id, defaultSelection(poolModel));
+      return Answer.created(`/v1/pools/${id}`, made);
+    });
   }
 
   @PatchRoute(poolModel, { summary: 'Change a pool', errors: [poolExists] })
-  async patch(
+  patch(
     @ObjectId() id: string,
     @Input(patchPoolInput) input: PatchPoolInput,
-    @IfMatch() expected: ExpectedRevision,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    await this.pools.patch(id, input, expected, caller);
-    return readOne(this.reader, poolModel, id);
+    return Answer.written(this.pools.patch(id, input, terms), () => readOne(this.reader, poolModel, id));
   }
 }

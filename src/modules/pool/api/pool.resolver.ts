@@ -1,6 +1,6 @@
 import { Args, Info, Mutation, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { GraphqlCaller, IdArg, InputArg, RevisionArg } from '../../../api/graphql/arguments.js';
+import { IdArg, InputArg } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -9,9 +9,8 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { AskedTerms, type MutationTerms, writtenField } from '../../../api/graphql/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { poolModel } from '../pool.queries.js';
 import {
   type CreatePoolInput,
@@ -39,23 +38,23 @@ export class PoolResolver {
   }
 
   @Mutation(() => modelType(poolModel))
-  async createPool(
+  createPool(
     @InputArg(createPoolInput) input: CreatePoolInput,
-    @GraphqlCaller() caller: Caller,
+    @AskedTerms() terms: MutationTerms,
     @Info() info: GraphQLResolveInfo,
-  ): Promise<object> {
-    return readObject(this.reader, poolModel, await this.service.create(input, caller), info);
+  ): Promise<object | null> {
+    const writing = this.service.create(input, terms);
+    return writtenField(writing, terms, (id) => readObject(this.reader, poolModel, id, info));
   }
 
   @Mutation(() => modelType(poolModel))
-  async updatePool(
+  updatePool(
     @IdArg() id: string,
-    @RevisionArg() expected: ExpectedRevision,
     @InputArg(patchPoolInput) input: PatchPoolInput,
-    @GraphqlCaller() caller: Caller,
+    @AskedTerms({ revision: true }) terms: MutationTerms,
     @Info() info: GraphQLResolveInfo,
-  ): Promise<object> {
-    await this.service.patch(id, input, expected, caller);
-    return readObject(this.reader, poolModel, id, info);
+  ): Promise<object | null> {
+    const writing = this.service.patch(id, input, terms);
+    return writtenField(writing, terms, () => readObject(this.reader, poolModel, id, info));
   }
 }

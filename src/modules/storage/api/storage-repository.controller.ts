@@ -1,20 +1,13 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Answer } from '../../../api/rest/answer.js';
-import { CurrentCaller, IfMatch, Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
+import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
-import {
-  ListRoute,
-  type OperationQuery,
-  operationQuery,
-  OperationRoute,
-  PatchRoute,
-  ReadRoute,
-} from '../../../api/rest/routes.js';
+import { ListRoute, OperationRoute, PatchRoute, ReadRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { operationView } from '../../operation/index.js';
 import { repositoryNameTaken } from '../storage.errors.js';
 import { storageRepositoryModel } from '../storage.queries.js';
@@ -49,37 +42,31 @@ export class StorageRepositoryController {
     summary: 'Create a storage repository',
     output: operationView,
   })
-  async create(
+  create(
     @Input(createStorageRepositoryInput) input: CreateStorageRepositoryInput,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return Answer.operation(await this.storage.createRepository(input, caller, query));
+    return Answer.started(this.storage.createRepository(input, terms), terms);
   }
 
   @PatchRoute(storageRepositoryModel, {
     summary: 'Rename a storage repository',
     errors: [repositoryNameTaken],
   })
-  async patch(
+  patch(
     @ObjectId() id: string,
     @Input(patchStorageRepositoryInput) input: PatchStorageRepositoryInput,
-    @IfMatch() expected: ExpectedRevision,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    await this.storage.patchRepository(id, input, expected);
-    return readOne(this.reader, storageRepositoryModel, id);
+    const writing = this.storage.patchRepository(id, input, terms);
+    return Answer.written(writing, () => readOne(this.reader, storageRepositoryModel, id));
   }
 
   @OperationRoute('DELETE', ':id', deleteStorageRepository, {
     summary: 'Delete a storage repository',
     output: operationView,
   })
-  async delete(
-    @ObjectId() id: string,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @IfMatch() expected: ExpectedRevision,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    return Answer.operation(await this.storage.deleteRepository(id, expected, caller, query));
+  delete(@ObjectId() id: string, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.started(this.storage.deleteRepository(id, terms), terms);
   }
 }

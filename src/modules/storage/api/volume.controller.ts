@@ -1,20 +1,13 @@
 import { Controller } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Answer } from '../../../api/rest/answer.js';
-import { CurrentCaller, IfMatch, Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
+import { Input, ObjectId, QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
-import {
-  ListRoute,
-  type OperationQuery,
-  operationQuery,
-  OperationRoute,
-  PatchRoute,
-  ReadRoute,
-} from '../../../api/rest/routes.js';
+import { ListRoute, OperationRoute, PatchRoute, ReadRoute } from '../../../api/rest/routes.js';
+import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
+import { type Terms } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { operationView } from '../../operation/index.js';
 import { volumeModel } from '../storage.queries.js';
 import {
@@ -45,31 +38,22 @@ export class VolumeController {
   }
 
   @OperationRoute('POST', '', createVolume, { summary: 'Create a volume', output: operationView })
-  async create(
-    @Input(createVolumeInput) input: CreateVolumeInput,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    return Answer.operation(await this.storage.createVolume(input, caller, query));
+  create(@Input(createVolumeInput) input: CreateVolumeInput, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.started(this.storage.createVolume(input, terms), terms);
   }
 
   @PatchRoute(volumeModel, { summary: 'Rename a volume' })
-  async patch(
+  patch(
     @ObjectId() id: string,
     @Input(patchVolumeInput) input: PatchVolumeInput,
-    @IfMatch() expected: ExpectedRevision,
+    @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    await this.storage.patchVolume(id, input, expected);
-    return readOne(this.reader, volumeModel, id);
+    const writing = this.storage.patchVolume(id, input, terms);
+    return Answer.written(writing, () => readOne(this.reader, volumeModel, id));
   }
 
   @OperationRoute('DELETE', ':id', deleteVolume, { summary: 'Delete a volume', output: operationView })
-  async delete(
-    @ObjectId() id: string,
-    @QueryInput(operationQuery) query: OperationQuery,
-    @IfMatch() expected: ExpectedRevision,
-    @CurrentCaller() caller: Caller,
-  ): Promise<Answer> {
-    return Answer.operation(await this.storage.deleteVolume(id, expected, caller, query));
+  delete(@ObjectId() id: string, @RequestTerms() terms: Terms): Promise<Answer> {
+    return Answer.started(this.storage.deleteVolume(id, terms), terms);
   }
 }

@@ -1,6 +1,6 @@
 import { Args, Info, Mutation, Resolver } from '@nestjs/graphql';
 import { type GraphQLResolveInfo } from 'graphql';
-import { GraphqlCaller, IdArg, InputArg, OnBusyArg, RevisionArg } from '../../../api/graphql/arguments.js';
+import { IdArg, InputArg } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -9,11 +9,9 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { AskedTerms, type MutationTerms, startedField, writtenField } from '../../../api/graphql/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
 import { type OperationView } from '../../../kernel/operations/operation-view.js';
-import { type OnBusy } from '../../../kernel/schema/on-busy.js';
-import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { operationModel } from '../../operation/index.js';
 import { volumeModel } from '../storage.queries.js';
 import {
@@ -44,30 +42,27 @@ export class VolumeResolver {
   @Mutation(() => modelType(operationModel))
   createVolume(
     @InputArg(createVolumeInput) input: CreateVolumeInput,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<OperationView> {
-    return this.service.createVolume(input, caller, { onBusy });
+    @AskedTerms({ operation: true }) terms: MutationTerms,
+  ): Promise<OperationView | null> {
+    return startedField(this.service.createVolume(input, terms), terms);
   }
 
   @Mutation(() => modelType(volumeModel))
-  async updateVolume(
+  updateVolume(
     @IdArg() id: string,
-    @RevisionArg() expected: ExpectedRevision,
+    @AskedTerms({ revision: true }) terms: MutationTerms,
     @InputArg(patchVolumeInput) input: PatchVolumeInput,
     @Info() info: GraphQLResolveInfo,
-  ): Promise<object> {
-    await this.service.patchVolume(id, input, expected);
-    return readObject(this.reader, volumeModel, id, info);
+  ): Promise<object | null> {
+    const writing = this.service.patchVolume(id, input, terms);
+    return writtenField(writing, terms, () => readObject(this.reader, volumeModel, id, info));
   }
 
   @Mutation(() => modelType(operationModel))
   deleteVolume(
     @IdArg() id: string,
-    @RevisionArg() expected: ExpectedRevision,
-    @OnBusyArg() onBusy: OnBusy,
-    @GraphqlCaller() caller: Caller,
-  ): Promise<OperationView> {
-    return this.service.deleteVolume(id, expected, caller, { onBusy });
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<OperationView | null> {
+    return startedField(this.service.deleteVolume(id, terms), terms);
   }
 }

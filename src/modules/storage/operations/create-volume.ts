@@ -9,6 +9,7 @@ import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
+import { claimed } from '../../../kernel/operations/plan.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { chooseExecutor, dropHoldOfOperation, holdForOperation, type Executor } from '../executor.js';
 import {
@@ -74,6 +75,7 @@ export const createVolume = defineOperation({
     return {
       poolId: repository.poolId,
       moreLocks: [shared('host', executor.hostId)],
+      claims: [claimed('volume', id, 'hold_rw')],
       plan: { volume, sizeBytes, poolId: repository.poolId, executor } satisfies CreatePlan,
     };
   },

@@ -7,6 +7,7 @@ import { callFenced, callTimedOut, hostUnreachable, objectBusy } from '../../../
 import { defineOperation, type OperationContext } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
+import { claimed } from '../../../kernel/operations/plan.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import {
   chooseExecutor,
@@ -64,6 +65,7 @@ export const deleteVolume = defineOperation({
     return {
       poolId: row.poolId,
       moreLocks: [shared('storage_repository', row.repositoryId), shared('host', executor.hostId)],
+      claims: [claimed('volume', row.id, 'hold_rw')],
       plan: { volume, poolId: row.poolId, executor } satisfies DeletePlan,
     };
   },

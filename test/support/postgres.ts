@@ -6,7 +6,7 @@ import type { Binaries } from '../../src/launcher/postgres/binaries.js';
 import type { Cluster } from '../../src/launcher/postgres/cluster.js';
 import { embeddedCluster, findAccount } from '../../src/launcher/postgres/embedded.js';
 import { startPostgres as start, stopPostgres } from '../../src/launcher/postgres/supervisor.js';
-import { signal } from '../../src/launcher/process/process-table.js';
+import { allPids, identify, parentOf, signal } from '../../src/launcher/process/process-table.js';
 import { serviceFolder } from './run-folder.js';
 import { scratchFolder } from './scratch-folder.js';
 import { unpacked, unpackedForTests } from './unpacked.js';
@@ -26,6 +26,9 @@ export interface TestPostgres {
   /** Kills the postmaster as a power cut would; `restart` brings it back over the same data, under the same URL. */
   kill(): Promise<void>;
   restart(): Promise<void>;
+  /** Stops all its processes where they stand (SIGSTOP): it takes connections and bytes, and says nothing. `thaw` lets them go on. */
+  freeze(): void;
+  thaw(): void;
 }
 
 /** A PostgreSQL of one's own, about a second away. Take `freshDatabase` unless the test kills or stops it. */
@@ -33,6 +36,10 @@ export async function startPostgres(options: { version?: PostgresVersion } = {})
   const scratch = scratchFolder('pg');
   const cluster = await clusterIn(scratch.path, options.version ?? 18);
   let running = await start(cluster);
+  const children = (): number[] => allPids().filter((pid) => parentOf(pid) === running.process.pid);
+  const thaw = (): void => {
+    for (const pid of [...children(), running.process.pid]) tell(pid, 'SIGCONT');
+  };
   return {
     url: running.url,
     folder: scratch.path,
@@ -45,11 +52,23 @@ export async function startPostgres(options: { version?: PostgresVersion } = {})
     restart: async () => {
       running = await start(cluster);
     },
+    freeze: () => {
+      // The postmaster first: after it nobody makes children any more.
+      tell(running.process.pid, 'SIGSTOP');
+      for (const pid of children()) tell(pid, 'SIGSTOP');
+    },
+    thaw,
     stop: async () => {
+      thaw();
       await stopPostgres(cluster, 5_000);
       scratch.remove();
     },
   };
+}
+
+function tell(pid: number, name: NodeJS.Signals): void {
+  const child = identify(pid);
+  if (child) signal(child, name);
 }
 
 /**

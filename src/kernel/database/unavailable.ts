@@ -2,8 +2,11 @@ import { isNativeError } from 'node:util/types';
 import { type ProblemError } from '../errors/problem.js';
 import { databaseUnavailable } from '../errors/problems.js';
 
-/** SQLSTATEs of a server that is going, gone or full: class 08, 57P01–57P03 (shutting down, crashed, starting), 53300. */
-const STATES = /^(08\w{3}|57P0[1235]|53300)$/;
+/**
+ * SQLSTATEs of a server that is going, gone or full: class 08, 57P01–57P03 (shutting down, crashed, starting), 53300; and of a
+ * session that it gave up since we stood still in a transaction (25P03).
+ */
+const STATES = /^(08\w{3}|57P0[1235]|53300|25P03)$/;
 const SYSTEM = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -12,10 +15,12 @@ const SYSTEM = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'ENOTFOUND',
+  // The queue of a socket whose server takes nobody in.
+  'EAGAIN',
 ]);
 /** What `pg` says without a code, and TypeORM once a connection that it lent was lost. */
 const MESSAGES =
-  /Query runner already released|provided by a query runner was already released|Connection terminated|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout/;
+  /Query runner already released|provided by a query runner was already released|Connection terminated|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout|The database is silent/;
 
 /**
  * Was it the database that did not answer, rather than a statement that was wrong? Then nothing is known of what was

@@ -20,7 +20,12 @@ export async function describeFaces(): Promise<Record<string, string>> {
   const source = createDataSource(databaseUrl);
   // Nothing is asked of it: it is there to be injected. pg connects only for a query.
   Object.assign(source.driver, { master: new Pool({ connectionString: databaseUrl }) });
-  const queue = { publish: async () => {}, consume: async () => {}, close: async () => {} };
+  const queue = {
+    publish: async () => {},
+    consume: async () => {},
+    renew: async () => {},
+    close: async () => {},
+  };
   const engine = new OperationEngine({
     dataSource: source,
     databaseUrl,

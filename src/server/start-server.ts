@@ -1,4 +1,5 @@
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type Registry } from 'prom-client';
 import { type DataSource } from 'typeorm';
 import { createApplication } from '../api/application.js';
 import { type ServerConfig } from '../config/server.config.js';
@@ -84,7 +85,7 @@ async function start(
   undo.later('close the metrics listener', () => metrics.close());
 
   const events = new EventLog({ dataSource: source, databaseUrl: url, log });
-  const engine = makeEngine(config, source, log, events);
+  const engine = makeEngine(config, source, log, events, registry);
   undo.later('close the operation engine', () => engine.close());
   const link = { secretKey, enrolListen: config.enrolListen, link: roles.has('link') };
   const app = await createApplication(ServerModule.with({ source, log, registry, engine, events, link }), {
@@ -119,6 +120,7 @@ function makeEngine(
   dataSource: DataSource,
   log: Logger,
   events: EventLog,
+  registry: Registry,
 ): OperationEngine {
   const { databaseUrl, redisUrl, roles, budgets } = config;
   return new OperationEngine({
@@ -130,6 +132,7 @@ function makeEngine(
     runs: roles.has('worker'),
     budgets,
     events,
+    registry,
   });
 }
 

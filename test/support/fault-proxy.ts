@@ -65,6 +65,11 @@ export class FaultProxy {
     for (const connection of this.connections) connection.poison(toxics);
   }
 
+  /** Only the connections that are now; those that come stay as they are. Until the next `poison`. */
+  poisonStanding(toxics: readonly Toxic[]): void {
+    for (const connection of this.connections) connection.poison(toxics);
+  }
+
   /** Every connection ends with a RST, now. With `refusing` new ones do too, until it is called with false. */
   reset(options: { refusing?: boolean } = {}): void {
     this.refusing = options.refusing ?? false;
@@ -123,7 +128,9 @@ class Connection {
 
   reset(): void {
     this.client.resetAndDestroy();
-    this.upstream.resetAndDestroy();
+    // A socket file knows no RST.
+    if (this.upstream.remoteAddress === undefined) this.upstream.destroy();
+    else this.upstream.resetAndDestroy();
     this.end();
   }
 

@@ -69,6 +69,7 @@ async function makeToken(source: DataSource): Promise<string> {
 const noQueue: OperationQueue = {
   publish: async () => undefined,
   consume: async () => undefined,
+  renew: async () => undefined,
   close: async () => undefined,
 };
 

@@ -87,7 +87,13 @@ export class Pulse {
   }
 
   private ask(): void {
-    const client = this.idle ?? this.options.client();
+    let client: pg.Client;
+    try {
+      client = this.idle ?? this.options.client();
+    } catch {
+      // Nothing may be thrown out of a timer; the next turn asks again.
+      return;
+    }
     const connected = client === this.idle;
     this.idle = undefined;
     this.asked = client;

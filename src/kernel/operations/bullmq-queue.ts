@@ -42,6 +42,7 @@ interface Backend {
 class BullmqQueue implements OperationQueue {
   private producer: Producer | undefined;
   private consumer: Consumer | undefined;
+  private begin: (() => void) | undefined;
   private restart: NodeJS.Timeout | undefined;
   private closed = false;
 
@@ -84,7 +85,17 @@ class BullmqQueue implements OperationQueue {
       );
       this.consumer = consumer;
     };
+    this.begin = start;
     start();
+  }
+
+  async renew(): Promise<void> {
+    const deaf = this.consumer;
+    // None: it is being made anew already.
+    if (!deaf) return;
+    this.consumer = undefined;
+    deaf.abandon();
+    this.begin?.();
   }
 
   async close(): Promise<void> {
@@ -125,7 +136,7 @@ const workerOptions = (concurrency: number) => ({
 
 /** For production: Redis (6.2 or newer) may be wiped at any time without losing an operation. */
 export function redisQueue(url: string, log: Log): OperationQueue {
-  const connections: Redis[] = [];
+  const connections = new Set<Redis>();
   const connect = (failFast: boolean): Redis => {
     const connection = new Redis(url, {
       maxRetriesPerRequest: failFast ? 1 : null,
@@ -133,29 +144,47 @@ export function redisQueue(url: string, log: Log): OperationQueue {
       connectTimeout: 1_000,
     });
     connection.on('error', quietly(log));
-    connections.push(connection);
+    connections.add(connection);
     return connection;
   };
-  let publishing: Redis | undefined;
+  const letGo = (connection: Redis): void => {
+    connections.delete(connection);
+    connection.disconnect();
+  };
   return new BullmqQueue({
     prepare: async () => undefined,
     producer: () => {
+      // Its own, and gone with it: one that swallows what it is sent never says that it is broken.
+      const connection = connect(true);
       const queue = new Queue<Payload>(NAME, {
-        connection: (publishing ??= connect(true)),
+        connection,
         prefix: 'domus',
         streams: { events: { maxLen: 100 } },
       });
       queue.on('error', quietly(log));
-      return queue;
+      return {
+        addBulk: (jobs) => queue.addBulk(jobs),
+        close: async () => {
+          letGo(connection);
+          await queue.close();
+        },
+      };
     },
     consumer: (process, concurrency) => {
+      const connection = connect(false);
       const worker = new Worker<Payload>(NAME, process, {
-        connection: connect(false),
+        connection,
         prefix: 'domus',
         ...workerOptions(concurrency),
       });
       worker.on('error', quietly(log));
-      return { close: () => worker.close(true), abandon: () => void worker.close(true) };
+      return {
+        close: () => worker.close(true),
+        abandon: () => {
+          worker.close(true).catch(() => undefined);
+          letGo(connection);
+        },
+      };
     },
     close: async () => {
       for (const connection of connections) connection.disconnect();

@@ -1,4 +1,5 @@
 import { type Logger } from 'pino';
+import { type Registry } from 'prom-client';
 import { type DataSource } from 'typeorm';
 import { type Budgets } from './budgets.js';
 import { type OperationQueue } from './queue.js';
@@ -33,6 +34,8 @@ export interface OperationEngineOptions {
   /** Numbers the events that the engine has appended; without it they wait for the sequencer's own look. */
   readonly events?: { poke(): void };
   readonly onEnded?: (ended: OperationEnded) => void | Promise<void>;
+  /** Where this process's figures are shown; without it nothing is counted. */
+  readonly registry?: Registry;
   readonly timing?: Partial<EngineTiming>;
   /** Milliseconds that only go forward, and go on while the process is stopped. */
   readonly monotonic?: () => number;
@@ -47,6 +50,8 @@ export interface EngineTiming {
   readonly sweep: number;
   /** When a publication that nobody claimed is made again; doubled each time, up to a minute. */
   readonly republish: number;
+  /** When a publication that nobody claimed, while we had room and heard nothing, means that our consumer is deaf. Less than `republish`. */
+  readonly deaf: number;
   /** Between tries of a step whose host does not answer: the first, and the longest. */
   readonly retryFirst: number;
   readonly retryMost: number;
@@ -57,6 +62,7 @@ export const defaultTiming: EngineTiming = {
   renew: 5_000,
   sweep: 1_000,
   republish: 3_000,
+  deaf: 2_000,
   retryFirst: 100,
   retryMost: 2_000,
 };

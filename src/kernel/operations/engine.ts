@@ -19,10 +19,12 @@ import {
 import { type Once, onceFor } from './idempotency.js';
 import { LeaseKeeper } from './lease.js';
 import { grantIfItsTurn, type LockedObject, waitingFor } from './lock-table.js';
+import { OperationMetrics } from './operation-metrics.js';
 import { type OperationView } from './operation-view.js';
 import { type Plan } from './plan.js';
 import { planOperation } from './plan-operation.js';
 import { Presence } from './presence.js';
+import { QueueWatchdog } from './queue-watchdog.js';
 import { type Replica } from './replica.js';
 import { OperationRegistry } from './registry.js';
 import { priorities } from './priority.js';
@@ -50,6 +52,8 @@ export class OperationEngine {
   private readonly leases: LeaseKeeper;
   private readonly presence: Presence;
   private readonly runner: Runner;
+  private readonly watchdog: QueueWatchdog;
+  private readonly metrics: OperationMetrics | undefined;
   private readonly background = new Set<Promise<void>>();
   private sweepTimer: NodeJS.Timeout | undefined;
   private sweeps = 0;
@@ -65,6 +69,16 @@ export class OperationEngine {
     this.relay = new Relay(pool, queue, log);
     this.leases = new LeaseKeeper(pool, processId, this.timing, log, now);
     this.presence = new Presence(options.databaseUrl, processId, log, now);
+    this.metrics = options.registry && new OperationMetrics(options.registry, pool, this.timing.republish);
+    this.watchdog = new QueueWatchdog({
+      pool,
+      queue,
+      concurrency: options.concurrency ?? CONCURRENCY,
+      deafAfter: this.timing.deaf,
+      now,
+      log,
+      onRenewed: () => this.metrics?.renewed(),
+    });
     this.runner = new Runner({
       dataSource,
       registry: this.registry,
@@ -92,7 +106,8 @@ export class OperationEngine {
     await this.presence.start();
     if (runs) {
       this.leases.start();
-      await queue.consume((operationId) => this.runner.handle(operationId), concurrency);
+      const handle = (operationId: string) => this.watchdog.during(() => this.runner.handle(operationId));
+      await queue.consume(handle, concurrency);
     }
     await this.sweep();
     this.sweepTimer = setInterval(() => this.inBackground(this.sweep()), this.timing.sweep);
@@ -195,6 +210,8 @@ export class OperationEngine {
 
   private async sweep(): Promise<void> {
     const pool = poolOf(this.dataSource);
+    // Before the sweep, which makes anew what nobody took.
+    if (this.options.runs ?? true) await this.watchdog.look();
     this.dispatch(await sweepOperations(pool, this.timing.republish, this.presence.canJudge));
     await this.relay.publishOrphans();
     if (this.sweeps++ % THOROUGH_EVERY !== 0) return;
@@ -236,6 +253,7 @@ export class OperationEngine {
 
   private tellEnded(ended: OperationEnded): void {
     const { onEnded, log } = this.options;
+    this.metrics?.ended(ended);
     if (!onEnded) return;
     this.inBackground(
       (async () => onEnded(ended))().catch((error: unknown) =>

@@ -15,6 +15,8 @@ export interface OperationQueue {
   publish(publications: readonly Publication[]): Promise<void>;
   /** Calls `handle` for each id, at most `concurrency` at once. `handle` never rejects. Called once. */
   consume(handle: (operationId: string) => Promise<void>, concurrency: number): Promise<void>;
+  /** Lets go of the consumer, without waiting for what it runs, and makes a new one: for one that has gone deaf. */
+  renew(): Promise<void>;
   /** Takes nothing more; what runs is not waited for. */
   close(): Promise<void>;
 }

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
+import { type Registry } from 'prom-client';
 import { createDataSource } from '../../../src/data-source.js';
 import { systemCaller } from '../../../src/kernel/operations/caller.js';
 import { OperationEngine } from '../../../src/kernel/operations/engine.js';
 import { type EngineTiming, type OperationEnded } from '../../../src/kernel/operations/engine-options.js';
+import { type OperationQueue } from '../../../src/kernel/operations/queue.js';
 import { newId } from '../../../src/kernel/schema/values.js';
 import { eventually } from '../../support/eventually.js';
 import { freshDatabase, type PostgresVersion } from '../../support/postgres.js';
@@ -31,6 +33,9 @@ export interface Bench {
     concurrency?: number;
     /** Beside the probe. */
     definitions?: readonly (typeof probe)[];
+    registry?: Registry;
+    /** Another way to the queue than the backend's own. */
+    queue?: OperationQueue;
     onEnded?: (ended: OperationEnded) => void;
   }): Promise<OperationEngine>;
   rows<R extends object>(sql: string, parameters?: unknown[]): Promise<R[]>;
@@ -56,13 +61,14 @@ export async function startBench(backend: QueueBackend, version: PostgresVersion
       const engine = new OperationEngine({
         dataSource,
         databaseUrl: database.url,
-        queue: backend.open(database.url),
+        queue: options.queue ?? backend.open(database.url),
         log: silent,
         processId: newId(),
         runs: options.runs,
         timing: options.timing,
         handsOver: options.handsOver ?? false,
         concurrency: options.concurrency,
+        registry: options.registry,
         onEnded: options.onEnded,
       });
       for (const definition of [probe, ...(options.definitions ?? [])])

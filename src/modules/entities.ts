@@ -12,6 +12,7 @@ import {
   NicEntity,
   RetiredDomainEntity,
 } from './domain/domain.entity.js';
+import { BootStartEntity, HostBootEntity, RepairEntity } from './domain/reconcile/reconcile.entity.js';
 import { HostEntity } from './host/host.entity.js';
 import { NetworkEntity } from './network/network.entity.js';
 import { PoolEntity } from './pool/pool.entity.js';
@@ -26,6 +27,7 @@ import {
 export const entities = [
   ApiTokenEntity,
   AttachmentEntity,
+  BootStartEntity,
   ClaimEntity,
   ConsoleEntity,
   ConsoleSessionEntity,
@@ -35,6 +37,7 @@ export const entities = [
   EventEntity,
   EventHeadEntity,
   HoldEntity,
+  HostBootEntity,
   HostEntity,
   IdempotencyKeyEntity,
   NetworkEntity,
@@ -45,6 +48,7 @@ export const entities = [
   OutboxEntity,
   PoolAuthorityEntity,
   PoolEntity,
+  RepairEntity,
   RetiredDomainEntity,
   StorageRepositoryEntity,
   VolumeEntity,

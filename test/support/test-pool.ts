@@ -33,6 +33,8 @@ export interface TestHost {
   readonly driver: () => FakeDriver;
   stopAgent(): Promise<void>;
   startAgent(): Promise<void>;
+  /** The machine goes down with all its guests and comes up again; `meanwhile` happens while it is down. */
+  reboot(meanwhile?: () => Promise<void>): Promise<void>;
 }
 
 /** The whole server on loopback over a real PostgreSQL and a real queue, and agents with fake hypervisors in this process. */
@@ -123,8 +125,13 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     const tokenFile = join(scratch.path, `${name}.token`);
     writeFileSync(tokenFile, `${minted.body.token}\n`, { mode: 0o600 });
     const hypervisor = new FakeHypervisor(null, now);
+    let boots = 1;
     const machine = (): Promise<Machine> =>
-      Promise.resolve({ ...simulatedMachine(`boot-of-${name}`), memoryBytes, reservedMemoryBytes: 0 });
+      Promise.resolve({
+        ...simulatedMachine(`boot-${boots}-of-${name}`),
+        memoryBytes,
+        reservedMemoryBytes: 0,
+      });
     const begin = async () => {
       const driver = createFakeDriver({ hypervisor });
       const agent = new Agent({
@@ -151,6 +158,14 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
       stopAgent: () => running.agent.close(),
       startAgent: async () => {
         running = await begin();
+      },
+      reboot: async (meanwhile = () => Promise.resolve()) => {
+        await host.stopAgent();
+        boots += 1;
+        for (const id of hypervisor.ids())
+          await hypervisor.end(id, 'crashed', 'The host was restarted while the guest ran.');
+        await meanwhile();
+        await host.startAgent();
       },
     };
     hosts.push(host);

@@ -48,6 +48,13 @@ export async function specFor(
       network: { id: nic.networkId, kind: nic.networkKind },
     })),
     consoles: await consolesOf(tx, domain.id),
+    onReboot: domain.onReboot,
+    kept: {
+      poolId: domain.poolId,
+      autostart: domain.autostart,
+      onCrash: domain.onCrash,
+      volumes: disks.map(({ volumeId, volumeName }) => ({ id: volumeId, name: volumeName })),
+    },
   };
 }
 

@@ -16,6 +16,10 @@ import {
 @Index(['hostId'])
 @Index(['createdAt', 'id'])
 @Check(`state in ('halted','running','paused','suspended','crashed','unknown')`)
+@Check(`desired_state in ('halted','running','paused')`)
+@Check(`autostart_policy in ('always','as_before','never')`)
+@Check(`on_crash in ('halt','restart')`)
+@Check(`on_reboot in ('reboot','halt')`)
 export class DomainEntity {
   @IdColumn() id!: string;
   @RefColumn()
@@ -33,7 +37,16 @@ export class DomainEntity {
   @IntColumn() vcpus!: number;
   @BigColumn() memoryBytes!: number;
   @JsonColumn() boot!: unknown;
+  @TextColumn({ default: 'as_before' }) autostartPolicy!: string;
+  @IntColumn({ default: 0 }) autostartOrder!: number;
+  @IntColumn({ default: 0 }) autostartDelaySeconds!: number;
+  @TextColumn({ default: 'halt' }) onCrash!: string;
+  @TextColumn({ default: 'reboot' }) onReboot!: string;
   @IntColumn({ default: 1 }) revision!: number;
+  /** What was asked last; written where an operation is accepted, and where what a host reports is adopted. */
+  @TextColumn({ default: 'halted' }) desiredState!: string;
+  /** When its guest ended although it should have run: a host that goes down ends its guests a little before itself. */
+  @TimeColumn({ nullable: true }) lostAt!: Date | null;
   /** Reported: what the host said last. */
   @TextColumn({ default: 'halted' }) state!: string;
   /** When the host saw the state change, by the host's clock. */

@@ -30,6 +30,12 @@ export const domainDidNotHalt = defineProblem({
   title: 'The guest did not shut down in time',
   retry: 'later',
 });
+export const hostAutostartIncomplete = defineProblem({
+  code: 'host.autostart_incomplete',
+  status: 409,
+  title: 'Not every domain could be started after the boot of its host',
+  retry: 'after_change',
+});
 export const nicMacTaken = defineProblem({
   code: 'nic.mac_taken',
   status: 409,

@@ -1,20 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import {
-  forgetDomain,
-  inspectDomain,
-  type ObservedDomain,
-  type StateFrame,
-} from '../../agent-contract/index.js';
-import { isProblem } from '../../kernel/errors/problem.js';
-import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
+import { inspectDomain, type ObservedDomain, type StateFrame } from '../../agent-contract/index.js';
 import { HostLink, InventorySink } from '../../host-link/host-link.js';
 import { rowsOf } from '../../kernel/database/sql.js';
 import { inTransaction } from '../../kernel/database/transaction.js';
 import { LOG } from '../../kernel/logging/log.token.js';
 import { type Logger } from '../../kernel/logging/logger.js';
-import { newId } from '../../kernel/schema/values.js';
 import { recordHostFacts, recordHostLost, wasSeenLately } from '../host/index.js';
+import { noteBoot } from './reconcile/boots.js';
+import { Reconciler } from './reconcile/reconciler.js';
+import { UnknownGuests } from './reconcile/unknown-guests.js';
 import { type DomainRow } from './domain.rows.js';
 import { livingStates } from './domain.states.js';
 import {
@@ -34,25 +29,34 @@ const unseen = { state: 'unknown' as const, pid: null, reason: 'The host does no
 /** Keeps the inventory in step with what the hosts say. The hypervisor is always right; the rows follow. */
 @Injectable()
 export class DomainInventory extends InventorySink {
+  private readonly unknownGuests: UnknownGuests;
+
   constructor(
     private readonly source: DataSource,
     private readonly links: HostLink,
+    private readonly reconciler: Reconciler,
     @Inject(LOG) private readonly log: Logger,
   ) {
     super();
+    this.unknownGuests = new UnknownGuests({ source, links, log });
   }
 
   override async snapshot(hostId: string, frame: Snapshot): Promise<void> {
-    await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
+    await inTransaction(this.source, async (tx) => {
+      await noteBoot(tx, hostId, frame);
+      await recordHostFacts(tx, hostId, frame.facts);
+    });
     const unknown = await this.apply(hostId, frame.domains, 'snapshot');
     await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
-    await this.forget(hostId, frame.hostEpoch, unknown);
+    await this.unknownGuests.meet(hostId, unknown);
+    this.reconciler.wake();
   }
 
   override async delta(hostId: string, frame: Delta): Promise<void> {
     if (frame.facts || !(await wasSeenLately(this.source.manager, hostId)))
       await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
-    await this.apply(hostId, frame.domains, 'delta');
+    await this.unknownGuests.meet(hostId, await this.apply(hostId, frame.domains, 'delta'));
+    if (frame.domains.length > 0) this.reconciler.wake();
   }
 
   override async lost(hostId: string): Promise<void> {
@@ -90,32 +94,6 @@ export class DomainInventory extends InventorySink {
     if (!domain) return;
     this.log.warn({ hostId, domainId, generation, state: domain.state }, 'a guest runs that should not');
     await this.write(hostId, domain, { kind: 'confirmed' });
-  }
-
-  /**
-   * What is left on a host of domains that were deleted while the host was away. A guest that lives is never touched here.
-   * A host that does not let go of one (its disk is full) is asked again after the next snapshot; its states follow all the same.
-   */
-  private async forget(hostId: string, hostEpoch: number, domains: readonly ObservedDomain[]): Promise<void> {
-    for (const { id, generation, state } of domains) {
-      if (livingStates.includes(state)) {
-        this.log.warn({ hostId, domainId: id, state }, 'a guest lives that is in no inventory');
-        continue;
-      }
-      const fence = {
-        operationId: newId(),
-        step: 'forget',
-        attempt: 1,
-        hostEpoch,
-        domain: { id, generation },
-      };
-      try {
-        await this.links.call(hostId, forgetDomain, { domainId: id, generation }, { fence });
-      } catch (error) {
-        this.log.warn({ err: error, hostId, domainId: id }, 'a deleted domain could not be forgotten');
-        if (isProblem(error, hostUnreachable, callTimedOut)) return;
-      }
-    }
   }
 
   /**

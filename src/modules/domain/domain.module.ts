@@ -3,11 +3,17 @@ import { InventorySink } from '../../host-link/host-link.js';
 import { DomainController } from './api/domain.controller.js';
 import { DomainResolver } from './api/domain.resolver.js';
 import { DomainInventory } from './domain.inventory.js';
+import { Reconciler } from './reconcile/reconciler.js';
 import { DomainService } from './domain.service.js';
 
 @Module({
   controllers: [DomainController],
-  providers: [DomainService, DomainResolver, { provide: InventorySink, useClass: DomainInventory }],
+  providers: [
+    DomainService,
+    DomainResolver,
+    Reconciler,
+    { provide: InventorySink, useClass: DomainInventory },
+  ],
   exports: [DomainService, InventorySink],
 })
 export class DomainModule {}

@@ -2,6 +2,7 @@ import { computed, defineReadModel, json, relate } from '../../kernel/database/r
 import { hostModel } from '../host/index.js';
 import { poolModel } from '../pool/index.js';
 import { domainNotFound } from './domain.errors.js';
+import { autostartSql } from './domain.rows.js';
 import { domain } from './domain.schema.js';
 
 const list = (rows: string, order: string, from: string) =>
@@ -21,6 +22,7 @@ export const domainModel = defineReadModel({
     ),
     state: 'text',
     stateReason: 'text',
+    desiredState: 'text',
     pid: 'int',
     vcpus: 'int',
     memoryBytes: 'bytes',
@@ -42,12 +44,19 @@ export const domainModel = defineReadModel({
     consoles: json((t) =>
       list(`'id', c.id, 'kind', c.kind`, 'c.kind', `console c where c.domain_id = ${t}.id`),
     ),
+    autostart: json((t) => autostartSql(t)),
+    onCrash: 'text',
+    onReboot: 'text',
     generation: 'int',
     revision: 'int',
     simulated: 'boolean',
     observedAt: 'instant',
     createdAt: 'instant',
     updatedAt: 'instant',
+  },
+  alsoComparable: {
+    'autostart.policy': computed('text', (t) => `${t}.autostart_policy`),
+    'autostart.order': computed('int', (t) => `${t}.autostart_order`),
   },
   notFound: domainNotFound,
 });

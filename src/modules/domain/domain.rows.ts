@@ -3,7 +3,14 @@ import { type VolumeFormat } from '../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
 import { domainBadState, domainNotFound } from './domain.errors.js';
-import { type Boot, type DomainState } from './domain.schema.js';
+import {
+  type Autostart,
+  type Boot,
+  type DesiredState,
+  type DomainState,
+  type OnCrash,
+  type OnReboot,
+} from './domain.schema.js';
 import { type DomainVerb, allowedStates, mayBegin } from './domain.states.js';
 
 export interface DomainRow {
@@ -17,16 +24,22 @@ export interface DomainRow {
   memoryBytes: number;
   boot: Boot;
   state: DomainState;
+  stateReason: string | null;
   generation: number;
   revision: number;
   simulated: boolean;
   /** Milliseconds since 1970 by the host's clock. */
   stateSince: number | null;
+  desiredState: DesiredState;
+  autostart: Autostart;
+  onCrash: OnCrash;
+  onReboot: OnReboot;
 }
 
 export interface DiskRow {
   id: string;
   volumeId: string;
+  volumeName: string;
   repositoryId: string;
   format: VolumeFormat;
   bus: 'virtio';
@@ -41,9 +54,13 @@ export interface NicRow {
   model: 'virtio';
 }
 
+export const autostartSql = (t: string): string =>
+  `json_build_object('policy', ${t}.autostart_policy, 'order', ${t}.autostart_order, 'delaySeconds', ${t}.autostart_delay_seconds)`;
+
 const COLUMNS = `id, pool_id as "poolId", host_id as "hostId", last_host_id as "lastHostId", name, vcpus,
-  (ceil(memory_bytes / 1048576.0) * 1048576)::float8 as "memoryBytes", boot, state, generation, revision, simulated,
-  (extract(epoch from state_since) * 1000)::float8 as "stateSince"`;
+  (ceil(memory_bytes / 1048576.0) * 1048576)::float8 as "memoryBytes", boot, state, state_reason as "stateReason", generation, revision, simulated,
+  (extract(epoch from state_since) * 1000)::float8 as "stateSince", desired_state as "desiredState",
+  ${autostartSql('domain')} as autostart, on_crash as "onCrash", on_reboot as "onReboot"`;
 
 /** The domain's row, locked until the transaction ends: whoever changes a domain's state goes through here. */
 export async function lockDomain(tx: EntityManager, id: string): Promise<DomainRow> {
@@ -97,7 +114,7 @@ export const badState = (row: Pick<DomainRow, 'id' | 'name' | 'state'>, verb: Do
 export const disksOf = (tx: EntityManager, domainId: string): Promise<DiskRow[]> =>
   rowsOf<DiskRow>(
     tx,
-    `select d.id, d.volume_id as "volumeId", v.repository_id as "repositoryId", v.format, d.bus, d.read_only as "readOnly"
+    `select d.id, d.volume_id as "volumeId", v.name as "volumeName", v.repository_id as "repositoryId", v.format, d.bus, d.read_only as "readOnly"
        from disk d join volume v on v.id = d.volume_id where d.domain_id = $1 order by d.position`,
     [domainId],
   );

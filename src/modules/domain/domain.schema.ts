@@ -1,10 +1,57 @@
 import { z } from 'zod';
-import { diskBus, macAddress, nicModel } from '../../agent-contract/index.js';
+import {
+  diskBus,
+  macAddress,
+  nicModel,
+  onCrash as crashRule,
+  onReboot as rebootRule,
+} from '../../agent-contract/index.js';
 import { bytes, instant, objectName, oneLine, repositoryPath, uuid } from '../../kernel/schema/values.js';
 
 export const domainState = z
   .enum(['halted', 'running', 'paused', 'suspended', 'crashed', 'unknown'])
   .meta({ id: 'DomainState' });
+
+/** What was asked of a domain last: what its host reports is held against it. */
+export const desiredState = z.enum(['halted', 'running', 'paused']).meta({ id: 'DesiredState' });
+
+const autostartPolicy = z
+  .enum(['always', 'as_before', 'never'])
+  .meta({ id: 'AutostartPolicy' })
+  .describe(
+    'When the host of the domain has booted: `always` starts it, `as_before` starts it if it ran when the host went down, `never` leaves it halted.',
+  );
+const autostartOrder = z
+  .int()
+  .min(0)
+  .max(1_000_000)
+  .describe('Lower first; domains of the same order start side by side.');
+const autostartDelay = z
+  .int()
+  .min(0)
+  .max(3600)
+  .describe('How long those of the next order wait once this one has started.');
+const autostartShape = { policy: autostartPolicy, order: autostartOrder, delaySeconds: autostartDelay };
+export const autostart = z.object(autostartShape).meta({ id: 'Autostart' });
+const autostartInput = z
+  .strictObject({
+    policy: autostartPolicy.default('as_before'),
+    order: autostartOrder.default(0),
+    delaySeconds: autostartDelay.default(0),
+  })
+  .meta({ id: 'AutostartInput' });
+const patchAutostartInput = z.strictObject(autostartShape).partial().meta({ id: 'PatchAutostartInput' });
+
+const onCrash = crashRule
+  .meta({ id: 'OnCrash' })
+  .describe(
+    'What follows when the guest crashes: `halt` leaves it crashed; `restart` starts it again, at most five times with growing pauses.',
+  );
+const onReboot = rebootRule
+  .meta({ id: 'OnReboot' })
+  .describe(
+    "What the guest's own reboot does: `reboot` boots it again, `halt` ends it as if it had shut down. Taken from its next start on.",
+  );
 
 const MEBIBYTE = 1024 * 1024;
 const memory = bytes
@@ -71,6 +118,9 @@ export const domain = z
     hostId: uuid.nullable().describe('Where it runs. A halted domain has no host.'),
     state: domainState.describe('What its host said last; see observedAt.'),
     stateReason: z.string().nullable().describe('Why it crashed or halted, if anybody said.'),
+    desiredState: desiredState.describe(
+      'What was asked of it last. Where it differs from `state`, an operation is at work or the policies of domain and pool decide.',
+    ),
     pid: z.int().nullable().describe("The guest's main process on its host."),
     vcpus: z.int(),
     memoryBytes: bytes,
@@ -78,6 +128,9 @@ export const domain = z
     disks: z.array(disk),
     nics: z.array(nic),
     consoles: z.array(consoleOfDomain),
+    autostart,
+    onCrash,
+    onReboot,
     generation: z.int().describe('Taken forward by every start.'),
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     simulated: z.boolean(),
@@ -113,6 +166,9 @@ export const createDomainInput = z
       .array(consoleInput)
       .max(1)
       .default([{ kind: 'serial' }]),
+    autostart: autostartInput.prefault({}),
+    onCrash: onCrash.default('halt'),
+    onReboot: onReboot.default('reboot'),
   })
   .meta({ id: 'CreateDomainInput' });
 
@@ -124,12 +180,15 @@ export const patchDomainInput = z
     boot,
     disks: z.array(diskInput).max(26),
     nics: z.array(nicInput).max(8),
+    autostart: patchAutostartInput,
+    onCrash,
+    onReboot,
   })
   .partial()
   .meta({
     id: 'PatchDomainInput',
     description:
-      'The name may change at any time, the rest while the domain is halted. Disks and nics are given whole.',
+      'The name and the policies (autostart, onCrash, onReboot) may change at any time, the rest while the domain is halted. Disks and nics are given whole.',
   });
 
 export const shutdownDomainInput = z
@@ -139,6 +198,10 @@ export const shutdownDomainInput = z
   })
   .meta({ id: 'ShutdownDomainInput' });
 
+export type DesiredState = z.output<typeof desiredState>;
+export type Autostart = z.output<typeof autostart>;
+export type OnCrash = z.output<typeof onCrash>;
+export type OnReboot = z.output<typeof onReboot>;
 export type DomainState = z.output<typeof domainState>;
 export type Boot = z.output<typeof boot>;
 export type CreateDomainInput = z.output<typeof createDomainInput>;

@@ -1,10 +1,13 @@
 import { type EntityManager } from 'typeorm';
 import { appendEvent } from '../../kernel/events/append-event.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
+import { type Ending } from '../../kernel/operations/define-operation.js';
 import { dropHolds, keepHolds } from '../storage/index.js';
 import { type DomainRow, findAndLockDomain, lockDomain } from './domain.rows.js';
 import { type DomainState } from './domain.schema.js';
 import { livingStates } from './domain.states.js';
+import { ruleFor } from './reconcile/differences.js';
+import { reconcileDomain, reconcileEnded } from './reconcile/reconcile-domain.js';
 
 export interface Report {
   readonly state: DomainState;
@@ -78,9 +81,14 @@ export async function applyObserved(
     await adopt(tx, row, hostId);
   }
   const operationId = word.kind === 'answer' ? word.operationId : null;
-  await writeReport(tx, row, observed, operationId ?? (await operationAtWork(tx, row)));
+  const holder = operationId === null ? await holderOf(tx, row) : null;
+  const now = { ...row, state: observed.state, stateReason: plain(observed.reason) };
+  // While an operation has the domain, or has yet to begin, nobody else did it; its end is when the two are compared.
+  const outOfBand = operationId === null && holder === null && ruleFor(now) !== null;
+  await writeReport(tx, row, observed, operationId ?? (holder?.atWork ? holder.id : null), outOfBand);
   // An operation gives back at its end: it may be about to start the guest again.
-  if (!living && operationId === null) await settleDomain(tx, row.id, null);
+  if (!living && operationId === null) await freeIfGone(tx, row.id, null);
+  if (outOfBand) await reconcileDomain(tx, now);
   return 'known';
 }
 
@@ -135,15 +143,23 @@ async function mayBeThere(
   return host !== undefined;
 }
 
-/** The state stream may tell what an operation did before the operation itself hears of it: the change is its work all the same. */
-async function operationAtWork(tx: EntityManager, { id }: { id: string }): Promise<string | null> {
-  const holder = await firstRowOf<{ id: string }>(
+/**
+ * The operation that has the domain. The state stream may tell what it did before it hears of that itself: while it is at work,
+ * the change is its own.
+ */
+export async function holderOf(
+  tx: EntityManager,
+  { id }: { id: string },
+): Promise<{ id: string; atWork: boolean } | null> {
+  const holder = await firstRowOf<{ id: string; atWork: boolean }>(
     tx,
-    `select l.operation_id as id from object_lock l join operation o on o.id = l.operation_id
-      where l.object_type = 'domain' and l.object_id = $1 and l.mode = 'exclusive' and l.granted and o.state = 'running'`,
+    `select l.operation_id as id, coalesce(o.state in ('running', 'cancelling', 'undoing'), false) as "atWork"
+       from object_lock l left join operation o on o.id = l.operation_id
+      where l.object_type = 'domain' and l.object_id = $1 and l.mode = 'exclusive' and l.granted
+      order by "atWork" desc limit 1`,
     [id],
   );
-  return holder?.id ?? null;
+  return holder ?? null;
 }
 
 /** A guest that the host runs although the inventory thought it halted: the hypervisor is right, so it gets back what it needs. */
@@ -162,6 +178,7 @@ export async function writeReport(
   row: Pick<DomainRow, 'id' | 'poolId' | 'state'>,
   report: Report,
   operationId: string | null,
+  outOfBand = false,
 ): Promise<void> {
   const reason = plain(report.reason);
   await rowsOf(
@@ -185,7 +202,11 @@ export async function writeReport(
     object: { type: 'domain', id: row.id },
     poolId: row.poolId,
     operationId,
-    changes: { state: report.state, ...(reason ? { stateReason: reason } : {}) },
+    changes: {
+      state: report.state,
+      ...(reason ? { stateReason: reason } : {}),
+      ...(outOfBand ? { cause: 'out_of_band' } : {}),
+    },
   });
 }
 
@@ -201,15 +222,17 @@ export async function doubtDomain(tx: EntityManager, domainId: string): Promise<
   await writeReport(tx, row, { state: 'unknown', pid: null, reason, generation, since: null }, null);
 }
 
+/** An operation on the domain has ended: a guest that is gone keeps nothing, and what is, is held against what was asked. */
+export async function settleDomain(tx: EntityManager, domainId: string, ending: Ending): Promise<void> {
+  await freeIfGone(tx, domainId, ending.operationId);
+  await reconcileEnded(tx, await lockDomain(tx, domainId), ending);
+}
+
 /**
  * Frees what a domain took from its host once its guest is gone: host, claim and holds. While another operation has the
  * domain, that operation does it at its end, since it may be about to start the guest again.
  */
-export async function settleDomain(
-  tx: EntityManager,
-  domainId: string,
-  operationId: string | null,
-): Promise<void> {
+async function freeIfGone(tx: EntityManager, domainId: string, operationId: string | null): Promise<void> {
   const row = await lockDomain(tx, domainId);
   if (isLiving(row.state) || row.hostId === null) return;
   const other = await firstRowOf(

@@ -11,22 +11,50 @@ import { type PatchDomainInput } from './domain.schema.js';
 import { mayBegin } from './domain.states.js';
 import { bootFiles } from './operations/create-domain.js';
 
-/** The name is the people's own; everything else is part of what a host was asked to run. */
-const touchesTheGuest = ({ name: _, ...rest }: PatchDomainInput): boolean =>
-  Object.values(rest).some((value) => value !== undefined);
+/** The name is the people's own, and the policies are asked when something has happened; the rest is what a host was asked to run. */
+const touchesTheGuest = ({
+  name: _,
+  autostart: __,
+  onCrash: ___,
+  onReboot: ____,
+  ...rest
+}: PatchDomainInput): boolean => Object.values(rest).some((value) => value !== undefined);
 
 /** A patch that changes nothing counts as none. Disks and cards are made anew, and so are a change whenever they are given. */
 async function changesAnything(tx: EntityManager, id: string, input: PatchDomainInput): Promise<boolean> {
-  const { name, vcpus, memoryBytes, boot, disks, nics } = input;
-  if (disks || nics) return true;
+  if (input.disks || input.nics) return true;
   const same = await firstRowOf(
     tx,
-    `select 1 from domain where id = $1 and name = coalesce($2, name) and vcpus = coalesce($3, vcpus)
-        and memory_bytes = coalesce($4, memory_bytes) and boot = coalesce($5, boot)`,
-    [id, name ?? null, vcpus ?? null, memoryBytes ?? null, boot ? JSON.stringify(boot) : null],
+    `select 1 from domain where id = $1 and ${columns.map((name, at) => `${name} = coalesce($${at + 2}, ${name})`).join(' and ')}`,
+    [id, ...valuesOf(input)],
   );
   return !same;
 }
+
+/** What a patch may write into the domain's own row, and in the same order the values: null for what is not given. */
+const columns = [
+  'name',
+  'vcpus',
+  'memory_bytes',
+  'boot',
+  'autostart_policy',
+  'autostart_order',
+  'autostart_delay_seconds',
+  'on_crash',
+  'on_reboot',
+] as const;
+
+const valuesOf = (input: PatchDomainInput): readonly unknown[] => [
+  input.name ?? null,
+  input.vcpus ?? null,
+  input.memoryBytes ?? null,
+  input.boot ? JSON.stringify(input.boot) : null,
+  input.autostart?.policy ?? null,
+  input.autostart?.order ?? null,
+  input.autostart?.delaySeconds ?? null,
+  input.onCrash ?? null,
+  input.onReboot ?? null,
+];
 
 /** Changes what clients write of a domain, in one transaction, without an operation: nothing has to be done on a host. */
 export async function patchDomain(
@@ -42,15 +70,15 @@ export async function patchDomain(
   matchRevision(expected, row.revision, true);
   if (touches && !mayBegin('reconfigure', row.state)) throw badState(row, 'reconfigure');
   if (!(await changesAnything(tx, id, input))) return;
-  const { name, vcpus, memoryBytes, boot, disks, nics } = input;
+  const { boot, disks, nics } = input;
   if (boot) await keepBootRepositories(tx, row.poolId, bootFiles(boot));
   if (disks) await writeDisks(tx, { domainId: id, poolId: row.poolId }, disks);
   if (nics) await writeNics(tx, { domainId: id, poolId: row.poolId }, nics);
   await rowsOf(
     tx,
-    `update domain set name = coalesce($2, name), vcpus = coalesce($3, vcpus), memory_bytes = coalesce($4, memory_bytes),
-            boot = coalesce($5, boot), revision = revision + 1, updated_at = now() where id = $1`,
-    [id, name ?? null, vcpus ?? null, memoryBytes ?? null, boot ? JSON.stringify(boot) : null],
+    `update domain set ${columns.map((name, at) => `${name} = coalesce($${at + 2}, ${name})`).join(', ')},
+            revision = revision + 1, updated_at = now() where id = $1`,
+    [id, ...valuesOf(input)],
   );
   await appendEvent(tx, {
     type: 'domain.updated',

@@ -1,5 +1,5 @@
 import { Column, Entity, Index } from 'typeorm';
-import { IdColumn, IntColumn, NowColumn, TextColumn } from '../../kernel/database/columns.js';
+import { IdColumn, IntColumn, JsonColumn, NowColumn, TextColumn } from '../../kernel/database/columns.js';
 
 @Entity('pool')
 export class PoolEntity {
@@ -9,6 +9,8 @@ export class PoolEntity {
   name!: string;
   /** The server dials agents inside these networks only (CIDR). */
   @Column('text', { array: true }) agentNetworks!: string[];
+  /** What was chosen of it; the rest is as `outOfBandDefaults` says. */
+  @JsonColumn({ default: '{}' }) outOfBand!: unknown;
   @IntColumn({ default: 1 }) revision!: number;
   @NowColumn() createdAt!: Date;
   @NowColumn() updatedAt!: Date;

@@ -1,5 +1,6 @@
-import { defineReadModel } from '../../kernel/database/read-model.js';
+import { defineReadModel, json } from '../../kernel/database/read-model.js';
 import { poolNotFound } from './pool.errors.js';
+import { outOfBandSql } from './out-of-band.js';
 import { pool } from './pool.schema.js';
 
 export const poolModel = defineReadModel({
@@ -11,6 +12,7 @@ export const poolModel = defineReadModel({
     id: 'uuid',
     name: 'text',
     agentNetworks: 'json',
+    outOfBand: json((t) => outOfBandSql(t)),
     revision: 'int',
     createdAt: 'instant',
     updatedAt: 'instant',

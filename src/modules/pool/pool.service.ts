@@ -11,7 +11,7 @@ import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revisi
 import { newId } from '../../kernel/schema/values.js';
 import { poolExists, poolNotFound } from './pool.errors.js';
 import { poolModel } from './pool.queries.js';
-import { type CreatePoolInput, type PatchPoolInput } from './pool.schema.js';
+import { type CreatePoolInput, type OutOfBand, type PatchPoolInput } from './pool.schema.js';
 
 /** Short writes on pools. Reads go through `poolModel`. */
 @Injectable()
@@ -40,10 +40,15 @@ export class PoolService {
   private async insert(
     tx: EntityManager,
     id: string,
-    { name, agentNetworks }: CreatePoolInput,
+    { name, agentNetworks, outOfBand = {} }: CreatePoolInput,
   ): Promise<void> {
     await takingName(name, () =>
-      tx.query(`insert into pool (id, name, agent_networks) values ($1, $2, $3)`, [id, name, agentNetworks]),
+      tx.query(`insert into pool (id, name, agent_networks, out_of_band) values ($1, $2, $3, $4)`, [
+        id,
+        name,
+        agentNetworks,
+        JSON.stringify(outOfBand),
+      ]),
     );
     await this.authorities.create(tx, id);
     const object = { type: 'pool', id };
@@ -56,21 +61,29 @@ export class PoolService {
     input: PatchPoolInput,
     expected: ExpectedRevision,
   ): Promise<void> {
-    const row = await firstRowOf<{ revision: number; name: string; agentNetworks: string[] }>(
+    const row = await firstRowOf<{
+      revision: number;
+      name: string;
+      agentNetworks: string[];
+      outOfBand: Partial<OutOfBand>;
+    }>(
       tx,
-      `select revision, name, agent_networks as "agentNetworks" from pool where id = $1 for update`,
+      `select revision, name, agent_networks as "agentNetworks", out_of_band as "outOfBand"
+         from pool where id = $1 for update`,
       [id],
     );
     if (!row) throw poolNotFound(`There is no pool ${id}.`);
     matchRevision(expected, row.revision, true);
     const { name = row.name, agentNetworks = row.agentNetworks } = input;
     // A patch that changes nothing counts as none.
-    if (isDeepStrictEqual([name, agentNetworks], [row.name, row.agentNetworks])) return;
+    const outOfBand = { ...row.outOfBand, ...input.outOfBand };
+    if (isDeepStrictEqual([name, agentNetworks, outOfBand], [row.name, row.agentNetworks, row.outOfBand]))
+      return;
     await takingName(name, () =>
       tx.query(
-        `update pool set name = $2, agent_networks = $3,
+        `update pool set name = $2, agent_networks = $3, out_of_band = $4,
            revision = revision + 1, updated_at = now() where id = $1`,
-        [id, name, agentNetworks],
+        [id, name, agentNetworks, JSON.stringify(outOfBand)],
       ),
     );
     const changes = { ...input, revision: row.revision + 1 };

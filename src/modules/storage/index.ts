@@ -1,3 +1,4 @@
+export { type HeldOnHost, adoptRepository, adoptVolume } from './adopt-volumes.js';
 export { hostsReaching, repositoryRefsOn } from './attachments.js';
 export { type NamedFile, checkBootFiles, keepBootRepositories } from './boot-files.js';
 export { type HeldVolume, dropHolds, keepHolds, takeHolds } from './holds.js';

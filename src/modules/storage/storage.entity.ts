@@ -51,7 +51,7 @@ export class AttachmentEntity {
 
 @Entity('volume')
 @Index(['repositoryId', 'name'])
-@Check(`state in ('creating','ready','deleting')`)
+@Check(`state in ('creating','ready','missing','deleting')`)
 export class VolumeEntity {
   @IdColumn() id!: string;
   @RefColumn()

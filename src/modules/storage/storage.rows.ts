@@ -16,6 +16,7 @@ import {
   volumeAllows,
   type RepositoryVerb,
   type StorageState,
+  type VolumeState,
   type VolumeVerb,
 } from './storage.states.js';
 
@@ -35,7 +36,7 @@ export interface VolumeRow {
   readonly name: string;
   readonly format: VolumeFormat;
   readonly sizeBytes: number;
-  readonly state: StorageState;
+  readonly state: VolumeState;
   readonly revision: number;
 }
 
@@ -85,8 +86,8 @@ export async function lockVolumeFor(tx: EntityManager, id: string, verb: VolumeV
 const badState = (
   problem: ProblemFactory,
   type: string,
-  row: { id: string; name: string; state: StorageState },
-  allowed: readonly StorageState[],
+  row: { id: string; name: string; state: VolumeState },
+  allowed: readonly VolumeState[],
 ) =>
   problem(`${row.name} is ${row.state}; it must be ${allowed.join(' or ')}.`, {
     blockers: [
@@ -95,7 +96,7 @@ const badState = (
         detail: `It is ${row.state}.`,
         object: { type, id: row.id },
         operationId: null,
-        clearedBy: 'The operation under way ends.',
+        clearedBy: row.state === 'missing' ? 'Its bytes are put back.' : 'The operation under way ends.',
       },
     ],
   });

@@ -7,6 +7,12 @@ export const repositoryKind = z
   .describe('`directory`: a folder of a host.')
   .meta({ id: 'StorageRepositoryKind' });
 export const storageState = z.enum(['creating', 'ready', 'deleting']).meta({ id: 'StorageState' });
+export const volumeState = z
+  .enum(['creating', 'ready', 'missing', 'deleting'])
+  .meta({ id: 'VolumeState' })
+  .describe(
+    '`missing`: its bytes are gone from the repository, by another hand. No domain can start with it until they are back.',
+  );
 export const attachmentState = z
   .enum(['detached', 'attached', 'unavailable'])
   .meta({ id: 'AttachmentState' });
@@ -96,7 +102,7 @@ export const volume = z
     format: volumeFormat,
     sizeBytes: bytes.describe('As the guest sees it.'),
     allocatedBytes: bytes.nullable().describe('What it took of the repository when a host last looked.'),
-    state: storageState,
+    state: volumeState,
     domainIds: z.array(uuid).describe('The domains to which it is attached as a disk.'),
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     createdAt: instant,

@@ -1,6 +1,8 @@
 export type StorageState = 'creating' | 'ready' | 'deleting';
+/** `missing`: its bytes are not where they should be. It is `ready` again when they are back. */
+export type VolumeState = StorageState | 'missing';
 export type RepositoryVerb = 'delete' | 'hold_volumes' | 'boot_from';
-export type VolumeVerb = 'delete' | 'attach';
+export type VolumeVerb = 'delete' | 'attach' | 'use';
 
 /**
  * From which states each verb may begin. `deleting` is among those of delete: one that failed half-way, and whose
@@ -12,7 +14,8 @@ export const repositoryAllows: Readonly<Record<RepositoryVerb, readonly StorageS
   boot_from: ['ready'],
 };
 
-export const volumeAllows: Readonly<Record<VolumeVerb, readonly StorageState[]>> = {
-  delete: ['ready', 'deleting'],
+export const volumeAllows: Readonly<Record<VolumeVerb, readonly VolumeState[]>> = {
+  delete: ['ready', 'missing', 'deleting'],
   attach: ['ready'],
+  use: ['ready'],
 };

@@ -7,13 +7,14 @@ import { expectedRevision, revisionStale } from '../../../kernel/schema/revision
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
 import { forceOffGuest } from './halt-guest.js';
+import { because } from '../reconcile/asked.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainPlan, type DomainServices, settle } from './services.js';
 
 /** Ends the guest at once, like pulling the plug. What it had not written is lost. */
 export const forceOffDomain = defineOperation({
   name: 'domain.force_off',
-  input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
+  input: z.object({ domainId: uuid, expected: expectedRevision.default(null), because: because.optional() }),
   role: 'vm-power-admin',
   errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
   steps: ['force-off-guest'],
@@ -22,7 +23,8 @@ export const forceOffDomain = defineOperation({
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
   check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
-  accept: (tx, { domainId, expected }) => acceptOnLiving(tx, domainId, 'force_off', expected, {}),
+  accept: (tx, { domainId, expected, because }, { operationId }) =>
+    acceptOnLiving(tx, domainId, 'force_off', expected, {}, { operationId, because }),
   run: async (context, plan: DomainPlan, services: DomainServices) => {
     await context.step('force-off-guest', {
       run: (fencing) => forceOffGuest(context, services, plan, fencing),

@@ -1,3 +1,4 @@
+import { autostartHost } from './autostart-host.js';
 import { createDomain } from './create-domain.js';
 import { deleteDomain } from './delete-domain.js';
 import { forceOffDomain } from './force-off-domain.js';
@@ -8,6 +9,7 @@ import { shutdownDomain } from './shutdown-domain.js';
 import { startDomain } from './start-domain.js';
 
 export {
+  autostartHost,
   createDomain,
   deleteDomain,
   forceOffDomain,

@@ -9,6 +9,7 @@ import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
 import { lockDomainFor } from '../domain.rows.js';
 import { type DomainVerb, livingStates } from '../domain.states.js';
 import { answers } from '../placement.js';
+import { type Because, noteAsked } from '../reconcile/asked.js';
 import { type DomainPlan } from './services.js';
 
 /**
@@ -32,12 +33,14 @@ export async function acceptOnLiving<Extra extends object>(
   verb: DomainVerb,
   expected: ExpectedRevision,
   extra: Extra,
+  by: { readonly operationId: string; readonly because?: Because | undefined },
 ): Promise<Acceptance<DomainPlan & Extra>> {
   const domain = await lockDomainFor(tx, domainId, verb, expected);
   const host =
     domain.hostId &&
     (await firstRowOf<{ epoch: number }>(tx, `select epoch from host where id = $1`, [domain.hostId]));
   if (!domain.hostId || !host) throw domainBadState(`${domain.name} is ${domain.state}, and on no host.`);
+  await noteAsked(tx, domainId, verb, by);
   return {
     poolId: domain.poolId,
     moreLocks: [shared('host', domain.hostId)],

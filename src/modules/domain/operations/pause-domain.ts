@@ -6,13 +6,14 @@ import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
+import { because } from '../reconcile/asked.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
 
 /** Stops the guest's CPUs; its memory and its claim stay. */
 export const pauseDomain = defineOperation({
   name: 'domain.pause',
-  input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
+  input: z.object({ domainId: uuid, expected: expectedRevision.default(null), because: because.optional() }),
   role: 'vm-power-admin',
   errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
   steps: ['pause-guest'],
@@ -20,7 +21,8 @@ export const pauseDomain = defineOperation({
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
   check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
-  accept: (tx, { domainId, expected }) => acceptOnLiving(tx, domainId, 'pause', expected, {}),
+  accept: (tx, { domainId, expected, because }, { operationId }) =>
+    acceptOnLiving(tx, domainId, 'pause', expected, {}, { operationId, because }),
   run: async (context, plan: DomainPlan, services: DomainServices) => {
     await context.step('pause-guest', {
       run: async (fencing) => {

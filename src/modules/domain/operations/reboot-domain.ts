@@ -24,8 +24,8 @@ export const rebootDomain = defineOperation({
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
   check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
-  accept: (tx, { domainId, expected, deadlineSeconds, force }) =>
-    acceptOnLiving(tx, domainId, 'reboot', expected, { deadlineSeconds, force }),
+  accept: (tx, { domainId, expected, deadlineSeconds, force }, by) =>
+    acceptOnLiving(tx, domainId, 'reboot', expected, { deadlineSeconds, force }, by),
   run: async (context, plan: HaltPlan, services: DomainServices) => {
     await haltGuest(context, plan, services);
     // Only now: until the old guest is gone, what the host says of its generation must be believed.

@@ -54,7 +54,7 @@ export async function record(
 
 /** Ends every operation on a domain: a guest that is gone keeps nothing, whatever the operation came to. */
 export const settle = (tx: EntityManager, plan: DomainPlan, ending: Ending): Promise<void> =>
-  settleDomain(tx, plan.domainId, ending.operationId);
+  settleDomain(tx, plan.domainId, ending);
 
 /** Given up on, with nobody knowing what came of it: a guest that may run keeps all it took. */
 export const doubt = (tx: EntityManager, plan: DomainPlan): Promise<void> => doubtDomain(tx, plan.domainId);

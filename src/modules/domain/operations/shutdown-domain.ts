@@ -20,8 +20,8 @@ export const shutdownDomain = defineOperation({
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
   check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
-  accept: (tx, { domainId, expected, deadlineSeconds, force }) =>
-    acceptOnLiving(tx, domainId, 'shutdown', expected, { deadlineSeconds, force }),
+  accept: (tx, { domainId, expected, deadlineSeconds, force }, by) =>
+    acceptOnLiving(tx, domainId, 'shutdown', expected, { deadlineSeconds, force }, by),
   run: (context, plan: HaltPlan, services: DomainServices) => haltGuest(context, plan, services),
   settle,
 });

@@ -12,6 +12,7 @@ import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domai
 import { disksOf, lockDomainFor } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
 import { claimHost, hostsAway } from '../placement.js';
+import { because, noteAsked } from '../reconcile/asked.js';
 import { type DomainPlan, type DomainServices, doubt, settle } from './services.js';
 import { startGuest } from './start-guest.js';
 
@@ -22,7 +23,7 @@ export interface StartPlan extends DomainPlan {
 /** Starts a halted domain on the least loaded host that fits. The claim, the holds and the new generation are taken when it is accepted. */
 export const startDomain = defineOperation({
   name: 'domain.start',
-  input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
+  input: z.object({ domainId: uuid, expected: expectedRevision.default(null), because: because.optional() }),
   role: 'vm-power-admin',
   errors: [
     domainNotFound,
@@ -37,8 +38,9 @@ export const startDomain = defineOperation({
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
   check: ({ links, entities }: DomainServices, { domainId }) => hostsAway(entities, links, domainId),
-  accept: async (tx, { domainId, expected }, _by, away) => {
+  accept: async (tx, { domainId, expected, because }, { operationId }, away) => {
     const domain = await lockDomainFor(tx, domainId, 'start', expected);
+    await noteAsked(tx, domainId, 'start', { operationId, because });
     const disks = await disksOf(tx, domainId);
     const reaching = await hostsReaching(tx, domain.poolId, repositoriesOf(domain.boot, disks));
     const room = await claimHost(

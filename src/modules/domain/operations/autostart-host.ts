@@ -1,0 +1,68 @@
+import { type EntityManager } from 'typeorm';
+import { z } from 'zod';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
+import { type Problem } from '../../../kernel/errors/problem.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { uuid } from '../../../kernel/schema/values.js';
+import { hostAutostartIncomplete } from '../domain.errors.js';
+import { type Because, NotWantedAnyMore } from '../reconcile/asked.js';
+import { type Boot, startAfterBoot } from '../reconcile/start-after-boot.js';
+
+export interface AutostartServices {
+  readonly entities: EntityManager;
+  readonly begin: (domainId: string, because: Because) => Promise<unknown>;
+}
+
+/** All delays of all orders together. */
+const DAY_MS = 86_400_000;
+
+/**
+ * Starts a host's domains after it has booted, as their autostart says. Domus itself begins it, once a boot. Each domain gets a
+ * `domain.start` of its own, on whichever host fits; it takes no lock, so people may start, stop and delete meanwhile.
+ */
+export const autostartHost = defineOperation({
+  name: 'host.autostart',
+  input: z.object({ hostId: uuid, bootId: z.string() }),
+  role: 'system',
+  errors: [],
+  steps: ['start-domains'],
+  deadlineMs: DAY_MS,
+  target: ({ hostId }) => ({ type: 'host', id: hostId }),
+  locks: () => [],
+  accept: async (tx, { hostId, bootId }, { operationId }) => {
+    const taken = await firstRowOf<{ poolId: string }>(
+      tx,
+      `update host_boot b set operation_id = $3 from host h
+        where b.host_id = $1 and b.boot_id = $2 and b.operation_id is null and h.id = b.host_id
+        returning h.pool_id as "poolId"`,
+      [hostId, bootId, operationId],
+    );
+    if (!taken) throw new NotWantedAnyMore(`autostart of host ${hostId}`);
+    return { poolId: taken.poolId, plan: { hostId, bootId } satisfies Boot };
+  },
+  run: async (context, plan: Boot, { entities, begin }: AutostartServices) => {
+    await context.step('start-domains', {
+      run: async () => {
+        const { signal, caller } = context;
+        await startAfterBoot({ entities, signal, traceId: caller.traceId, begin }, plan);
+        const failed = await rowsOf<{ id: string; name: string; problem: Problem }>(
+          entities,
+          `select d.id, d.name, s.problem from boot_start s join domain d on d.id = s.domain_id
+            where s.host_id = $1 and s.boot_id = $2 and s.problem is not null order by s.place, d.name limit 100`,
+          [plan.hostId, plan.bootId],
+        );
+        if (failed.length > 0)
+          throw hostAutostartIncomplete(`${failed.length} of the host's domains could not be started.`, {
+            blockers: failed.map(({ id, name, problem }) => ({
+              code: problem.code,
+              detail: `${name}: ${problem.detail}`,
+              object: { type: 'domain', id },
+              operationId: null,
+              clearedBy: 'Start the domain once the reason is gone.',
+            })),
+          });
+        return null;
+      },
+    });
+  },
+});

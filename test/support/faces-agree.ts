@@ -49,9 +49,9 @@ export async function facesAgree(
   const include = onRequest.length > 0 ? `&include=${onRequest.join(',')}` : '';
   const selection = wholeSelection(type, model);
 
-  const list = await server.rest('GET', `/v1/${names.collection}?limit=1000${include}`);
+  const list = await server.rest('GET', `/v1/${names.collection}?limit=100${include}`);
   const { items } = list.body as { items: JsonObject[] };
-  const connection = await server.graphql(`{ ${names.connection}(first: 1000) { nodes ${selection} } }`);
+  const connection = await server.graphql(`{ ${names.connection}(first: 100) { nodes ${selection} } }`);
   expect(connection.errors).toEqual([]);
   const { nodes } = connection.data?.[names.connection] as { nodes: JsonObject[] };
   expect(nodes.map((node, index) => withoutAbsent(node, items[index]))).toEqual(items);

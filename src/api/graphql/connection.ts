@@ -1,5 +1,5 @@
 import { ArgsType, Field, Int, ObjectType, Query } from '@nestjs/graphql';
-import { type GraphQLResolveInfo } from 'graphql';
+import { type GraphQLResolveInfo, type GraphQLSchema, isObjectType } from 'graphql';
 import { z } from 'zod';
 import { type ReadModel } from '../../kernel/database/read-model.js';
 import { type Reader } from '../../kernel/database/reader.js';
@@ -64,6 +64,20 @@ export function addRelations(models: Iterable<ReadModel> = types.keys()): void {
       });
 }
 
+/** A mutation answers with what it has just made, which has no others below it yet, and was not read back. */
+export function withEmptyRelations(schema: GraphQLSchema): GraphQLSchema {
+  for (const model of types.keys()) {
+    const type = schema.getType(model.typeName);
+    if (!isObjectType(type)) continue;
+    for (const [name, relation] of model.relations) {
+      const field = type.getFields()[name];
+      if (field && relation.many)
+        field.resolve = (source: Readonly<Record<string, unknown>>): unknown => source[name] ?? [];
+    }
+  }
+  return schema;
+}
+
 export function connectionType(model: ReadModel): TypeClass {
   const known = connections.get(model);
   if (known) return known;
@@ -106,6 +120,7 @@ export async function readConnection(
     limit: first,
     cursor: after ?? undefined,
     cursorName: 'after',
+    limitName: 'first',
     filter: filter ?? undefined,
     sort: sort ?? undefined,
   });

@@ -1,5 +1,6 @@
 import { Field, Float, ID, InputType, Int, ObjectType, registerEnumType } from '@nestjs/graphql';
 import { z } from 'zod';
+import { whenAsked } from '../../kernel/schema/action.js';
 import { Bytes, Instant, Json } from './scalars.js';
 
 /**
@@ -58,7 +59,7 @@ const objectsOnly = (options: readonly z.core.$ZodType[]): z.ZodObject[] | null 
 function typeOf(schema: z.core.$ZodType, hint: string, direction: Direction): TypeOf {
   const plain = (type: Reference): TypeOf => ({ type, list: false, nullable: false });
   if (schema instanceof z.ZodNullable || schema instanceof z.ZodOptional)
-    return { ...typeOf(schema.unwrap(), hint, direction), nullable: true };
+    return { ...typeOf(schema.unwrap(), hint, direction), nullable: !whenAsked.has(schema) };
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
     return { ...typeOf(schema.unwrap(), hint, direction), nullable: direction === 'input' };
   if (schema instanceof z.ZodReadonly) return typeOf(schema.unwrap(), hint, direction);

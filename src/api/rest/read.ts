@@ -18,5 +18,5 @@ export async function readOne(
   id: string,
   query: OneQuery = {},
 ): Promise<Answer> {
-  return Answer.object(await reader.get(model, id, readSelection(model, query)));
+  return Answer.object(await reader.get(model, id, readSelection(model, query, 'one')));
 }

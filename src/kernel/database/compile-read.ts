@@ -44,6 +44,24 @@ function objectSql(
   return `(select row_to_json(${alias}_o) from (select ${[...columns, ...extra].join(', ')}) ${alias}_o)`;
 }
 
+/** What the selected fields have made once a statement. For one object it is cheaper to look for its own part alone. */
+function sharedSql(model: ReadModel, selection: Selection, materialized: boolean): string {
+  const queries = new Map<string, string>();
+  const collect = (noun: ReadModel, asked: Selection): void => {
+    for (const name of asked.fields)
+      for (const [named, query] of Object.entries(noun.fields.get(name)?.shared ?? {}))
+        queries.set(named, query);
+    for (const [name, inner] of asked.relations) {
+      const relation = noun.relations.get(name);
+      if (relation) collect(relation.model(), inner);
+    }
+  };
+  collect(model, selection);
+  if (queries.size === 0) return '';
+  const how = materialized ? 'materialized' : 'not materialized';
+  return `with ${[...queries].map(([name, query]) => `${name} as ${how} (${query})`).join(', ')} `;
+}
+
 function relationSql(
   relation: { many: boolean; model: () => ReadModel; on: (t: string, r: string) => string },
   alias: string,
@@ -76,7 +94,7 @@ export function compilePage(model: ReadModel, request: PageRequest): BoundStatem
   const where = conditions.length > 0 ? `where ${conditions.join(' and ')}` : '';
   const sort = orderSql(order, 't');
   const extra = request.keys ? [`${keyArray(order, 't')} as "__key"`] : [];
-  const text = `select coalesce(string_agg(p.item::text, ',' order by p.n) filter (where p.n <= ${limit}), ''), count(*) > ${limit}, \
+  const text = `${sharedSql(model, request.selection, true)}select coalesce(string_agg(p.item::text, ',' order by p.n) filter (where p.n <= ${limit}), ''), count(*) > ${limit}, \
 max(p.key) filter (where p.n <= ${limit}) \
 from (select row_number() over w as n, ${objectSql(model, 't', request.selection, extra)} as item, \
 case when row_number() over w = ${limit} or lead(true) over w is null then ${keyArray(order, 't')}::text end as key \
@@ -93,7 +111,7 @@ export function compileOne(model: ReadModel, id: string, selection: Selection): 
   const where = [`${idField.sql('t')} = ${is}`, ...presence(model, 't')].join(' and ');
   const revision = model.fields.get('revision')?.sql('t') ?? 'null';
   return {
-    text: `select ${objectSql(model, 't', selection)}::text, ${revision} from "${model.table}" t where ${where}`,
+    text: `${sharedSql(model, selection, false)}select ${objectSql(model, 't', selection)}::text, ${revision} from "${model.table}" t where ${where}`,
     values: parameters.values,
   };
 }

@@ -31,10 +31,18 @@ export interface Field {
   readonly nullable: boolean;
   /** Set for enums: another value in a filter is refused. */
   readonly values: readonly string[] | null;
+  /** Queries that are made once a statement and named in `sql`, by name. */
+  readonly shared: Readonly<Record<string, string>>;
+  /** A single object carries it; a list only on request, and then in short pages: see `MOST_DEAR`. */
+  readonly dear: boolean;
 }
 
+/** How many objects a page may have that asks for a dear field. */
+export const MOST_DEAR = 100;
+
 /** A kind alone reads the column of the same name in snake_case. */
-type FieldSource = FieldKind | { readonly kind: FieldKind; readonly sql: Sql };
+export type FieldSource =
+  FieldKind | ({ readonly kind: FieldKind; readonly sql: Sql } & Partial<Pick<Field, 'shared' | 'dear'>>);
 
 export const json = (sql: Sql): FieldSource => ({ kind: 'json', sql });
 export const computed = (kind: FieldKind, sql: Sql): FieldSource => ({ kind, sql });
@@ -64,6 +72,8 @@ export interface ReadModel {
   readonly relations: Map<string, Relation>;
   /** Selected when nothing else is asked; the other fields come with `include` or `fields`. */
   readonly defaults: readonly string[];
+  /** The same for a single object: the defaults, and what is too dear for a list. */
+  readonly oneDefaults: readonly string[];
   readonly defaultSort: string;
   readonly notFound: ProblemFactory;
   readonly trimmed: Trimmed | null;
@@ -84,13 +94,21 @@ function enumValues(schema: z.core.$ZodType): readonly string[] | null {
 }
 
 function makeField(name: string, source: FieldSource, schema: z.core.$ZodType | undefined): Field {
-  const { kind, sql } =
-    typeof source === 'string' ? { kind: source, sql: (t: string) => `${t}.${snake(name)}` } : source;
+  const {
+    kind,
+    sql,
+    shared = {},
+    dear = false,
+  }: Exclude<FieldSource, FieldKind> = typeof source === 'string'
+    ? { kind: source, sql: (t: string) => `${t}.${snake(name)}` }
+    : source;
   return {
     kind,
     sql,
     nullable: schema === undefined || z.safeParse(schema, null).success,
     values: schema === undefined ? null : enumValues(schema),
+    shared,
+    dear,
   };
 }
 
@@ -125,6 +143,7 @@ export function defineReadModel<Shape extends z.ZodRawShape>(options: ReadModelO
     ([name, source]) => [name, makeField(name, source, undefined)] as const,
   );
   const onRequest: readonly string[] = options.onRequest ?? [];
+  const oneDefaults = [...fields.keys()].filter((name) => !onRequest.includes(name));
   return {
     noun,
     typeName,
@@ -134,7 +153,8 @@ export function defineReadModel<Shape extends z.ZodRawShape>(options: ReadModelO
     fields,
     comparable: new Map([...[...fields].filter(([, field]) => field.kind !== 'json'), ...extra]),
     relations: new Map(),
-    defaults: [...fields.keys()].filter((name) => !onRequest.includes(name)),
+    defaults: oneDefaults.filter((name) => !fields.get(name)?.dear),
+    oneDefaults,
     defaultSort: options.defaultSort ?? '-createdAt',
     notFound: options.notFound,
     trimmed: options.trimmed ?? null,

@@ -6,8 +6,8 @@ import { ComparisonError } from './comparison.js';
 import { compileOne, compilePage } from './compile-read.js';
 import { isDatabaseUnavailable, unavailable } from './unavailable.js';
 import { type Order, readCursor, readOrder, writeCursor } from './order.js';
-import { type ReadModel } from './read-model.js';
-import { type Selection } from './selection.js';
+import { MOST_DEAR, type ReadModel } from './read-model.js';
+import { isDear, type Selection } from './selection.js';
 import { type BoundStatement, StatementNames } from './parameters.js';
 
 export interface PageQuery {
@@ -18,6 +18,8 @@ export interface PageQuery {
   readonly sort?: string | undefined;
   /** What the caller called the cursor, for the answer that refuses it: `cursor` in REST, `after` in GraphQL. */
   readonly cursorName?: string;
+  /** The same for the length of the page: `limit` or `first`. */
+  readonly limitName?: string;
   readonly keys?: boolean;
 }
 
@@ -41,7 +43,8 @@ export interface ObjectText {
 /** A read that takes longer is given up; its connection is thrown away, and the client may ask again. */
 const READ_TIMEOUT_MS = 5_000;
 
-function understand<R>(filter: () => R): R {
+/** Runs what reads a filter; what cannot be read is `request.invalid`. */
+export function understand<R>(filter: () => R): R {
   try {
     return filter();
   } catch (error) {
@@ -75,7 +78,11 @@ export class Reader {
       query.cursor === undefined
         ? null
         : readCursor(model, order, query.cursor, query.cursorName ?? 'cursor');
-    const { selection, limit, keys = false } = query;
+    const { selection, limit, limitName = 'limit', keys = false } = query;
+    if (limit > MOST_DEAR && isDear(model, selection)) {
+      const message = `at most ${MOST_DEAR} with actions`;
+      throw requestInvalid(`${limitName}: ${message}.`, { errors: [{ path: limitName, message }] });
+    }
     const statement = understand(() => compilePage(model, { selection, order, filter, after, limit, keys }));
     const [row] = await this.run(statement);
     if (after) await this.refuseTrimmed(model, order, after);

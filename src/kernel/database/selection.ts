@@ -8,10 +8,19 @@ export interface Selection {
   readonly relations: ReadonlyMap<string, Selection>;
 }
 
+/** Of a single object, when nothing else is asked. */
 export const defaultSelection = (model: ReadModel): Selection => ({
-  fields: new Set(model.defaults),
+  fields: new Set(model.oneDefaults),
   relations: new Map(),
 });
+
+/** Whether something in it is only given in short pages. */
+export const isDear = (model: ReadModel, selection: Selection): boolean =>
+  [...selection.fields].some((name) => model.fields.get(name)?.dear === true) ||
+  [...selection.relations].some(([name, inner]) => {
+    const relation = model.relations.get(name);
+    return relation !== undefined && isDear(relation.model(), inner);
+  });
 
 interface Draft {
   fields: Set<string>;
@@ -31,11 +40,16 @@ const names = (list: string | undefined): string[] =>
  * `include=pool,steps` adds relations (with their default fields) and fields that come only on request;
  * `fields=id,name,pool.name` takes exactly those. Together: `fields` decides for every noun that it names.
  */
-export function readSelection(model: ReadModel, query: { fields?: string; include?: string }): Selection {
+export function readSelection(
+  model: ReadModel,
+  query: { fields?: string; include?: string },
+  of: 'one' | 'list' = 'list',
+): Selection {
   const errors: FieldError[] = [];
   const fieldNames = names(query.fields);
+  const defaults = of === 'one' ? model.oneDefaults : model.defaults;
   const draft: Draft = {
-    fields: new Set(fieldNames.some((name) => !name.includes('.')) ? [] : model.defaults),
+    fields: new Set(fieldNames.some((name) => !name.includes('.')) ? [] : defaults),
     relations: new Map(),
   };
   const add = (path: 'fields' | 'include', whole: string): void => {

@@ -3,6 +3,7 @@ import { type Blocker } from '../errors/problem.js';
 import { clientOf, type Connection, rowsFrom, type Statement } from '../database/statement.js';
 import { objectBusy } from '../errors/problems.js';
 import { newId } from '../schema/values.js';
+import { holderOrder, holderSql } from './busy.js';
 import { incompatibleSql, inLockingOrder, lockKey, type LockRequest } from './locks.js';
 import { seniorSinceSql } from './priority.js';
 import { type Outgoing, outgoingSql } from './relay.js';
@@ -24,26 +25,17 @@ const take: Statement = {
   text: `with asked as (
       select * from unnest($2::text[], $3::uuid[], $4::text[]) with ordinality as a(object_type, object_id, mode, place)
     ), conflict as (
-      select l.object_type, l.object_id, l.operation_id, o.kind, o.state
+      select a.place, l.granted, l.ticket, ${holderSql('l', 'o')} as blocker
       from asked a join object_lock l using (object_type, object_id) left join operation o on o.id = l.operation_id
       where l.operation_id <> $1 and ${incompatibleSql('a.mode', 'l.mode')}
-      order by a.place, l.granted desc, l.ticket
     ), taken as (
       insert into object_lock (object_type, object_id, operation_id, mode, granted)
       select object_type, object_id, $1, mode, not exists (select from conflict) from asked
       where $5 or not exists (select from conflict) order by place
       on conflict (object_type, object_id, operation_id) do update set mode = excluded.mode where excluded.mode = 'exclusive'
     )
-    select * from conflict`,
+    select blocker from conflict c order by c.place, ${holderOrder('c')}`,
 };
-
-interface ConflictRow {
-  object_type: string;
-  object_id: string;
-  operation_id: string;
-  kind: string | null;
-  state: string | null;
-}
 
 /** Enters the objects, then grants all of the locks or none. Answers with those in the way; none means granted. */
 export async function takeLocks(
@@ -55,23 +47,14 @@ export async function takeLocks(
   const wanted = inLockingOrder(requests);
   if (wanted.length === 0) return [];
   await enterObjects(client, wanted);
-  const conflicts = await rowsFrom<ConflictRow & Record<string, unknown>>(client, take, [
+  const conflicts = await rowsFrom<{ blocker: Blocker }>(client, take, [
     operationId,
     wanted.map(({ type }) => type),
     wanted.map(({ id }) => id),
     wanted.map(({ mode }) => mode),
     onBusy === 'wait',
   ]);
-  return conflicts.map((row) => ({
-    code: objectBusy.code,
-    detail: `${row.object_type} ${row.object_id} is held by ${row.kind ?? 'an operation'} (${row.state ?? 'starting'}).`,
-    object: { type: row.object_type, id: row.object_id },
-    operationId: row.operation_id,
-    clearedBy:
-      row.state === 'needs_attention'
-        ? 'Somebody who has seen what came of that operation, and resolves it.'
-        : 'The end of that operation.',
-  }));
+  return conflicts.map(({ blocker }) => blocker);
 }
 
 async function enterObjects(

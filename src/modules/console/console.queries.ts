@@ -1,6 +1,8 @@
 import { defineReadModel, relate } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
 import { domainModel } from '../domain/index.js';
 import { consoleNotFound } from './console.errors.js';
+import { consoleReasons } from './console.reasons.js';
 import { consoleView } from './console.schema.js';
 
 export const consoleModel = defineReadModel({
@@ -12,6 +14,7 @@ export const consoleModel = defineReadModel({
     domainId: 'uuid',
     kind: 'text',
     createdAt: 'instant',
+    actions: actionsField(consoleReasons),
   },
 });
 

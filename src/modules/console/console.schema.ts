@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { instant, uuid } from '../../kernel/schema/values.js';
 
 /** What a client offers, beside `token.<token>`, and what the server chooses: binary frames are the bytes. */
@@ -10,12 +11,16 @@ export const consoleMode = z
   .meta({ id: 'ConsoleMode', description: '`watch`: what is typed is dropped.' });
 export type ConsoleMode = z.output<typeof consoleMode>;
 
+const consoleActions = { createSession: '`POST …/sessions`' };
+export type ConsoleAction = keyof typeof consoleActions;
+
 export const consoleView = z
   .object({
     id: uuid,
     domainId: uuid,
     kind: consoleKind,
     createdAt: instant,
+    actions: actionsOf('Console', consoleActions),
   })
   .meta({ id: 'Console', description: "A domain's screen or serial line." });
 

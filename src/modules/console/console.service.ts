@@ -2,18 +2,27 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { domainBadState, hostDomainNotFound, readConsoleLog } from '../../agent-contract/index.js';
 import { HostLink } from '../../host-link/host-link.js';
-import { isProblem } from '../../kernel/errors/problem.js';
+import { refusalOf, type Refusal } from '../../kernel/database/reason.js';
+import { isProblem, type ProblemError } from '../../kernel/errors/problem.js';
 import { hostUnreachable } from '../../kernel/errors/problems.js';
 import { ShortWrites } from '../../kernel/operations/short-writes.js';
 import { type Terms, type Told } from '../../kernel/operations/terms.js';
 import { newId } from '../../kernel/schema/values.js';
 import { consoleNotFound } from './console.errors.js';
+import { consoleReasons, talkative } from './console.reasons.js';
 import { type ConsolePlace, findConsole, insertSession } from './console.rows.js';
 import { type ConsoleMode, consoleProtocol, type ConsoleSession } from './console.schema.js';
 import { hashOf, newSessionToken } from './session-token.js';
 
-/** In these a guest is there to talk to; a paused one listens once it is resumed. */
-const talkative = ['running', 'paused'];
+const refused = (
+  { domainName, state }: Pick<ConsolePlace, 'domainName' | 'state'>,
+  refusal: Refusal | null,
+): ProblemError => {
+  if (refusal?.problem.code === hostUnreachable.code)
+    return hostUnreachable(`The host of ${domainName} does not answer.`, refusal);
+  const wanted = talkative.join(' or ');
+  return domainBadState(`${domainName} is ${state}; a console session needs ${wanted}.`, refusal ?? {});
+};
 
 @Injectable()
 export class ConsoleService {
@@ -52,11 +61,13 @@ export class ConsoleService {
     const { actor } = terms.caller;
     const id = newId();
     const work = async (tx: EntityManager): Promise<ConsoleSession> => {
-      const place = livingPlace(await required(tx, consoleId));
+      const { hostId, ...place } = await required(tx, consoleId);
+      const refusal = await refusalOf(tx, 'console', consoleId, consoleReasons.createSession);
+      if (refusal || hostId === null) throw refused(place, refusal);
       const token = newSessionToken();
       const expiresAt = await insertSession(tx, {
         id,
-        console: place,
+        console: { ...place, hostId },
         mode,
         actor,
         tokenHash: hashOf(token),
@@ -80,22 +91,3 @@ async function required(entities: EntityManager, id: string): Promise<ConsolePla
 /** Where a client connects. */
 export const sessionPath = (consoleId: string, sessionId: string): string =>
   `/v1/consoles/${consoleId}/sessions/${sessionId}`;
-
-function livingPlace(place: ConsolePlace): ConsolePlace & { hostId: string } {
-  const { hostId, state, domainName, domainId } = place;
-  if (state === 'unknown') throw hostUnreachable(`The host of ${domainName} does not answer.`);
-  if (hostId === null || !talkative.includes(state)) {
-    throw domainBadState(`${domainName} is ${state}; a console session needs ${talkative.join(' or ')}.`, {
-      blockers: [
-        {
-          code: domainBadState.code,
-          detail: `The domain is ${state}.`,
-          object: { type: 'domain', id: domainId },
-          operationId: null,
-          clearedBy: 'The domain is started.',
-        },
-      ],
-    });
-  }
-  return { ...place, hostId };
-}

@@ -1,7 +1,9 @@
 import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
 import { hostModel } from '../host/index.js';
 import { poolModel } from '../pool/index.js';
 import { domainNotFound } from './domain.errors.js';
+import { domainReasons } from './domain.reasons.js';
 import { autostartSql } from './domain.rows.js';
 import { domain } from './domain.schema.js';
 
@@ -53,6 +55,7 @@ export const domainModel = defineReadModel({
     observedAt: 'instant',
     createdAt: 'instant',
     updatedAt: 'instant',
+    actions: actionsField(domainReasons),
   },
   alsoComparable: {
     'autostart.policy': computed('text', (t) => `${t}.autostart_policy`),

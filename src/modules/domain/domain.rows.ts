@@ -3,6 +3,7 @@ import { type VolumeFormat } from '../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
 import { domainBadState, domainNotFound } from './domain.errors.js';
+import { badStateOf, memoryNeededSql } from './domain.reasons.js';
 import {
   type Autostart,
   type Boot,
@@ -58,7 +59,7 @@ export const autostartSql = (t: string): string =>
   `json_build_object('policy', ${t}.autostart_policy, 'order', ${t}.autostart_order, 'delaySeconds', ${t}.autostart_delay_seconds)`;
 
 const COLUMNS = `id, pool_id as "poolId", host_id as "hostId", last_host_id as "lastHostId", name, vcpus,
-  (ceil(memory_bytes / 1048576.0) * 1048576)::float8 as "memoryBytes", boot, state, state_reason as "stateReason", generation, revision, simulated,
+  ${memoryNeededSql('domain')}::float8 as "memoryBytes", boot, state, state_reason as "stateReason", generation, revision, simulated,
   (extract(epoch from state_since) * 1000)::float8 as "stateSince", desired_state as "desiredState",
   ${autostartSql('domain')} as autostart, on_crash as "onCrash", on_reboot as "onReboot"`;
 
@@ -100,15 +101,7 @@ export async function lockDomainFor(
 
 export const badState = (row: Pick<DomainRow, 'id' | 'name' | 'state'>, verb: DomainVerb) =>
   domainBadState(`${row.name} is ${row.state}; ${verb} needs ${allowedStates[verb].join(' or ')}.`, {
-    blockers: [
-      {
-        code: domainBadState.code,
-        detail: `The domain is ${row.state}.`,
-        object: { type: 'domain', id: row.id },
-        operationId: null,
-        clearedBy: `The domain becomes ${allowedStates[verb].join(' or ')}.`,
-      },
-    ],
+    blockers: [badStateOf[verb].blocker(row)],
   });
 
 export const disksOf = (tx: EntityManager, domainId: string): Promise<DiskRow[]> =>

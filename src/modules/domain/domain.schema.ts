@@ -6,6 +6,7 @@ import {
   onCrash as crashRule,
   onReboot as rebootRule,
 } from '../../agent-contract/index.js';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { bytes, instant, objectName, oneLine, repositoryPath, uuid } from '../../kernel/schema/values.js';
 
 export const domainState = z
@@ -110,6 +111,20 @@ export const consoleOfDomain = z
   .object({ id: uuid, kind: z.enum(['serial']) })
   .meta({ id: 'DomainConsole', description: 'See the collection `consoles`.' });
 
+/** By the name of the GraphQL mutation. */
+const domainActions = {
+  update: '`PATCH` of the name alone.',
+  reconfigure: '`PATCH` of anything else.',
+  start: '`POST …/start`',
+  shutdown: '`POST …/shutdown`',
+  reboot: '`POST …/reboot`',
+  pause: '`POST …/pause`',
+  resume: '`POST …/resume`',
+  forceOff: '`POST …/force-off`',
+  delete: '`DELETE`',
+};
+export type DomainAction = keyof typeof domainActions;
+
 export const domain = z
   .object({
     id: uuid,
@@ -137,6 +152,7 @@ export const domain = z
     observedAt: instant.nullable(),
     createdAt: instant,
     updatedAt: instant,
+    actions: actionsOf('Domain', domainActions),
   })
   .meta({ id: 'Domain', description: 'A virtual machine.' });
 

@@ -3,9 +3,11 @@ import { inspectDomain } from '../../agent-contract/index.js';
 import { type HostLink } from '../../host-link/host-link.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
+import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { hostsReaching } from '../storage/index.js';
 import { hostMemoryInsufficient } from './domain.errors.js';
+import { noHost, noMemory, ROOMS } from './domain.reasons.js';
 import { disksOf, findDomain } from './domain.rows.js';
 import { repositoriesOf } from './domain-spec.js';
 import { mayBegin } from './domain.states.js';
@@ -24,15 +26,13 @@ export const byLoad = (a: Room, b: Room): number =>
   b.freeBytes / b.memoryBytes - a.freeBytes / a.memoryBytes || a.hostName.localeCompare(b.hostName);
 
 const ROOM = `
-  select h.id as "hostId", h.name as "hostName", h.epoch as "hostEpoch", h.simulated,
-         h.memory_bytes::float8 as "memoryBytes",
-         (h.memory_bytes - h.reserved_memory_bytes
-           - coalesce((select sum(c.memory_bytes) from claim c where c.host_id = h.id), 0))::float8 as "freeBytes"
-    from host h where h.state = 'online'`;
+  select r.id as "hostId", r.name as "hostName", r.epoch as "hostEpoch", r.simulated,
+         r.memory_bytes::float8 as "memoryBytes", r.free_bytes::float8 as "freeBytes"
+    from (${ROOMS}) r where r.state = 'online'`;
 
 /** Nothing when the host is full or away by now. A statement of its own after the lock, so that it sees every claim. */
 const CLAIM = `
-  with room as (${ROOM} and h.id = $1),
+  with room as (${ROOM} and r.id = $1),
        claimed as (insert into claim (domain_id, host_id, vcpus, memory_bytes)
                    select $2, "hostId", $3, $4::bigint from room where "freeBytes" >= $4::bigint returning host_id)
   select room.* from room join claimed on host_id = "hostId"`;
@@ -82,7 +82,7 @@ export async function hostsAway(
   if (!domain || !mayBegin('start', domain.state)) return [];
   const disks = await disksOf(entities, domainId);
   const reaching = await hostsReaching(entities, domain.poolId, repositoriesOf(domain.boot, disks));
-  const rooms = await rowsOf<Room>(entities, `${ROOM} and h.id = any($1)`, [reaching]);
+  const rooms = await rowsOf<Room>(entities, `${ROOM} and r.id = any($1)`, [reaching]);
   const away: string[] = [];
   for (const { hostId } of rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad)) {
     if (await answers(links, hostId, domainId)) return away;
@@ -102,8 +102,12 @@ export async function claimHost(
   domain: { id: string; vcpus: number; memoryBytes: number },
   hostIds: readonly string[],
 ): Promise<Room> {
-  const rooms = await rowsOf<Room>(tx, `${ROOM} and h.id = any($1)`, [hostIds]);
-  if (rooms.length === 0) throw hostUnreachable('No host that reaches all storage of the domain is online.');
+  const rooms = await rowsOf<Room>(tx, `${ROOM} and r.id = any($1)`, [hostIds]);
+  if (rooms.length === 0)
+    throw hostUnreachable(
+      'No host that reaches all storage of the domain is online.',
+      (await refusalOf(tx, 'domain', domain.id, [noHost])) ?? {},
+    );
   const fitting = rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad);
   for (let left = fitting.map(({ hostId }) => hostId); left.length > 0;) {
     const chosen = await lockOneOf(tx, left);
@@ -111,15 +115,10 @@ export async function claimHost(
     if (room) return room;
     left = left.filter((hostId) => hostId !== chosen);
   }
-  throw hostMemoryInsufficient(`No host has ${domain.memoryBytes} bytes of memory free.`, {
-    blockers: rooms.map((room) => ({
-      code: hostMemoryInsufficient.code,
-      detail: `${room.hostName} has ${Math.max(0, room.freeBytes)} of ${room.memoryBytes} bytes free.`,
-      object: { type: 'host', id: room.hostId },
-      operationId: null,
-      clearedBy: 'Shut down or move domains, or add a host.',
-    })),
-  });
+  throw hostMemoryInsufficient(
+    `No host has ${domain.memoryBytes} bytes of memory free.`,
+    (await refusalOf(tx, 'domain', domain.id, [noMemory])) ?? {},
+  );
 }
 
 /** The first of them whose row nobody has locked; when all are, the first. */

@@ -1,6 +1,8 @@
 import { defineReadModel, relate } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
 import { poolModel } from '../pool/index.js';
 import { networkNotFound } from './network.errors.js';
+import { networkReasons } from './network.reasons.js';
 import { network } from './network.schema.js';
 
 export const networkModel = defineReadModel({
@@ -15,6 +17,7 @@ export const networkModel = defineReadModel({
     revision: 'int',
     createdAt: 'instant',
     updatedAt: 'instant',
+    actions: actionsField(networkReasons),
   },
   notFound: networkNotFound,
 });

@@ -1,7 +1,8 @@
 import { type EntityManager } from 'typeorm';
-import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
-import { type Blocker } from '../../kernel/errors/problem.js';
+import { refusalOf } from '../../kernel/database/reason.js';
+import { firstRowOf } from '../../kernel/database/sql.js';
 import { networkExists, networkInUse, networkNameTaken, networkNotFound } from './network.errors.js';
+import { inUse } from './network.reasons.js';
 import { type NetworkKind } from './network.schema.js';
 
 export interface NetworkRow {
@@ -38,22 +39,8 @@ export async function insertNetwork(tx: EntityManager, row: Omit<NetworkRow, 're
   throw networkNameTaken(`The pool has a network named ${row.name}.`);
 }
 
-/** Refuses while cards are on the network. The rows are another module's, which stands above; its foreign key says the same. */
+/** Refuses while cards are on the network. */
 export async function refuseNetworkInUse(tx: EntityManager, network: NetworkRow): Promise<void> {
-  const users = await rowsOf<{ id: string; name: string }>(
-    tx,
-    `select distinct d.id, d.name from nic n join domain d on d.id = n.domain_id
-      where n.network_id = $1 order by d.name, d.id limit 100`,
-    [network.id],
-  );
-  if (users.length === 0) return;
-  throw networkInUse(`${users.length} domains have cards on network ${network.name}.`, {
-    blockers: users.map((user): Blocker => ({
-      code: networkInUse.code,
-      detail: `Domain ${user.name} has a card on it.`,
-      object: { type: 'domain', id: user.id },
-      operationId: null,
-      clearedBy: 'Delete the domain, or move its card to another network.',
-    })),
-  });
+  const refusal = await refusalOf(tx, 'network', network.id, [inUse]);
+  if (refusal) throw networkInUse(`Domains have cards on network ${network.name}.`, refusal);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { instant, objectName, uuid } from '../../kernel/schema/values.js';
 
 export const networkKind = z
@@ -7,6 +8,9 @@ export const networkKind = z
     "`user`: the hypervisor's own user-mode network: guests reach out, nobody reaches in, and no root is needed.",
   )
   .meta({ id: 'NetworkKind' });
+
+const networkActions = { update: '`PATCH`', delete: '`DELETE`' };
+export type NetworkAction = keyof typeof networkActions;
 
 export const network = z
   .object({
@@ -18,6 +22,7 @@ export const network = z
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     createdAt: instant,
     updatedAt: instant,
+    actions: actionsOf('Network', networkActions),
   })
   .meta({ id: 'Network', description: 'A network of the pool, on which domains have cards.' });
 

@@ -1,6 +1,8 @@
 import { defineReadModel, json } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
 import { poolNotFound } from './pool.errors.js';
 import { outOfBandSql } from './out-of-band.js';
+import { poolReasons } from './pool.reasons.js';
 import { pool } from './pool.schema.js';
 
 export const poolModel = defineReadModel({
@@ -16,5 +18,6 @@ export const poolModel = defineReadModel({
     revision: 'int',
     createdAt: 'instant',
     updatedAt: 'instant',
+    actions: actionsField(poolReasons),
   },
 });

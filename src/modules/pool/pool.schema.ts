@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { instant, objectName, uuid } from '../../kernel/schema/values.js';
 
 const agentNetworks = z
@@ -35,6 +36,9 @@ export const outOfBandDefaults = {
 } as const satisfies OutOfBand;
 const outOfBandInput = z.strictObject(outOfBandShape).partial().meta({ id: 'OutOfBandInput' });
 
+const poolActions = { update: '`PATCH`', createEnrolmentToken: '`POST …/enrolment-tokens`' };
+export type PoolAction = keyof typeof poolActions;
+
 export const pool = z
   .object({
     id: uuid,
@@ -48,6 +52,7 @@ export const pool = z
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     createdAt: instant,
     updatedAt: instant,
+    actions: actionsOf('Pool', poolActions),
   })
   .meta({ id: 'Pool', description: 'Hosts managed together: shared storage, migration, one set of rules.' });
 

@@ -1,10 +1,12 @@
 import { type EntityManager } from 'typeorm';
 import { repositoryRoom, type RepositoryRef } from '../../agent-contract/index.js';
 import { type HostLink } from '../../host-link/host-link.js';
+import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { repositoryUnavailable } from './storage.errors.js';
+import { executorReasons } from './storage.reasons.js';
 
 /** A repository as the one host reaches it that works on its idle volumes. */
 export interface Executor {
@@ -35,14 +37,21 @@ export async function chooseExecutor(tx: EntityManager, repositoryId: string): P
       where a.repository_id = $1 and a.state = 'attached' order by h.id`,
     [repositoryId],
   );
-  if (rows.length === 0) {
-    throw repositoryUnavailable(`Storage repository ${repositoryId} is attached to no host.`);
-  }
   const chosen = rows.find((row) => row.hostState === 'online');
-  if (!chosen) throw hostUnreachable('No host to which the storage repository is attached is online.');
+  if (!chosen) {
+    const refusal = await refusalOf(tx, 'storage_repository', repositoryId, reasonsOfExecutor);
+    if (rows.length === 0)
+      throw repositoryUnavailable(
+        `Storage repository ${repositoryId} is attached to no host.`,
+        refusal ?? {},
+      );
+    throw hostUnreachable('No host to which the storage repository is attached is online.', refusal ?? {});
+  }
   const { hostId, hostEpoch, id, kind, path } = chosen;
   return { hostId, hostEpoch, repository: { id, kind, path } };
 }
+
+const reasonsOfExecutor = executorReasons((t) => `${t}.id`);
 
 const ANSWER_MS = 2_000;
 

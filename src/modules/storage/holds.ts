@@ -1,6 +1,8 @@
 import { type EntityManager } from 'typeorm';
 import { type VolumeFormat, volumeInUse } from '../../agent-contract/index.js';
+import { blockerSql, blockersSql, literal, type Reason } from '../../kernel/database/reason.js';
 import { rowsOf } from '../../kernel/database/sql.js';
+import { type Blocker } from '../../kernel/errors/problem.js';
 
 export interface HeldVolume {
   readonly id: string;
@@ -9,12 +11,32 @@ export interface HeldVolume {
   readonly readOnly: boolean;
 }
 
-interface HolderRow {
-  volumeId: string;
-  domainId: string | null;
-  operationId: string | null;
-  mode: string;
-}
+/** SQL: the hold `h` keeps the domain `d` (an id) from using the volume, read-only or not. */
+const keepsOff = (h: string, d: string, readOnly: string): string =>
+  `${h}.domain_id is distinct from ${d} and (${h}.mode <> 'ro' or not ${readOnly})`;
+
+const holderSql = (h: string): string =>
+  blockerSql({
+    code: volumeInUse.code,
+    detail: `'Volume ' || ${h}.volume_id || ' is held (' || ${h}.mode || ').'`,
+    object: {
+      type: `case when ${h}.domain_id is null then 'volume' else 'domain' end`,
+      id: `coalesce(${h}.domain_id, ${h}.volume_id)`,
+    },
+    operationId: `${h}.operation_id`,
+    clearedBy: literal('Shut down the domain that uses it.'),
+  });
+
+/** Of the domain `t`: somebody else uses one of its volumes. */
+export const heldReason: Reason = {
+  problem: volumeInUse,
+  blockers: (t) =>
+    blockersSql(
+      holderSql('h'),
+      'h.volume_id, h.host_id',
+      `disk k join hold h on h.volume_id = k.volume_id where k.domain_id = ${t}.id and ${keepsOff('h', `${t}.id`, 'k.read_only')}`,
+    ),
+};
 
 /**
  * Gives one host the right to use these volumes for one domain, as rows of the caller's transaction: a writer alone, readers
@@ -29,28 +51,15 @@ export async function takeHolds(
   if (volumes.length === 0) return;
   const ids = volumes.map((volume) => volume.id).sort();
   await rowsOf(tx, `select id from volume where id = any($1) order by id for no key update`, [ids]);
-  const holders = await rowsOf<HolderRow>(
+  const inTheWay = await rowsOf<{ blocker: Blocker }>(
     tx,
-    `select volume_id as "volumeId", domain_id as "domainId", operation_id as "operationId", mode
-       from hold where volume_id = any($1)`,
-    [ids],
-  );
-  const inTheWay = holders.filter(
-    (holder) =>
-      holder.domainId !== domainId &&
-      (holder.mode !== 'ro' || !volumes.find((volume) => volume.id === holder.volumeId)?.readOnly),
+    `select ${holderSql('h')} as blocker from unnest($1::uuid[], $2::boolean[]) as k(volume_id, read_only)
+       join hold h using (volume_id) where ${keepsOff('h', '$3', 'k.read_only')} order by h.volume_id, h.host_id`,
+    [volumes.map(({ id }) => id), volumes.map(({ readOnly }) => readOnly), domainId],
   );
   if (inTheWay.length > 0) {
     throw volumeInUse(`${inTheWay.length === 1 ? 'A volume is' : 'Volumes are'} in use by another domain.`, {
-      blockers: inTheWay.map((holder) => ({
-        code: volumeInUse.code,
-        detail: `Volume ${holder.volumeId} is held (${holder.mode}).`,
-        object: holder.domainId
-          ? { type: 'domain', id: holder.domainId }
-          : { type: 'volume', id: holder.volumeId },
-        operationId: holder.operationId,
-        clearedBy: 'Shut down the domain that uses it.',
-      })),
+      blockers: inTheWay.map(({ blocker }) => blocker),
     });
   }
   await rowsOf(

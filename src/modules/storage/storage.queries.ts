@@ -1,6 +1,8 @@
 import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
 import { poolModel } from '../pool/index.js';
 import { repositoryNotFound, volumeNotFound } from './storage.errors.js';
+import { repositoryReasons, volumeReasons } from './storage.reasons.js';
 import { storageRepository, volume } from './storage.schema.js';
 
 const instantSql = (column: string): string =>
@@ -33,6 +35,7 @@ export const storageRepositoryModel = defineReadModel({
     revision: 'int',
     createdAt: 'instant',
     updatedAt: 'instant',
+    actions: actionsField(repositoryReasons),
   },
   notFound: repositoryNotFound,
 });
@@ -61,6 +64,7 @@ export const volumeModel = defineReadModel({
     revision: 'int',
     createdAt: 'instant',
     updatedAt: 'instant',
+    actions: actionsField(volumeReasons),
   },
   notFound: volumeNotFound,
 });

@@ -1,16 +1,15 @@
 import { type EntityManager } from 'typeorm';
 import { type RepositoryRef, type VolumeFormat } from '../../agent-contract/index.js';
+import { type StateReason } from '../../kernel/database/reason.js';
 import { firstRowOf } from '../../kernel/database/sql.js';
-import { type ProblemFactory } from '../../kernel/errors/problem.js';
 import {
-  repositoryBadState,
   repositoryExists,
   repositoryNameTaken,
   repositoryNotFound,
-  volumeBadState,
   volumeExists,
   volumeNotFound,
 } from './storage.errors.js';
+import { repositoryStates, volumeStates } from './storage.reasons.js';
 import {
   repositoryAllows,
   volumeAllows,
@@ -63,7 +62,7 @@ export async function lockRepositoryFor(
   const row = await firstRowOf<RepositoryRow>(tx, `${REPOSITORY} for ${strength}`, [id]);
   if (!row) throw repositoryNotFound(`There is no storage repository ${id}.`);
   const allowed = repositoryAllows[verb];
-  if (!allowed.includes(row.state)) throw badState(repositoryBadState, 'storage_repository', row, allowed);
+  if (!allowed.includes(row.state)) throw badState(repositoryStates[verb], row, allowed);
   return row;
 }
 
@@ -79,26 +78,17 @@ export async function lockVolumeFor(tx: EntityManager, id: string, verb: VolumeV
   );
   if (!row) throw volumeNotFound(`There is no volume ${id}.`);
   const allowed = volumeAllows[verb];
-  if (!allowed.includes(row.state)) throw badState(volumeBadState, 'volume', row, allowed);
+  if (!allowed.includes(row.state)) throw badState(volumeStates[verb], row, allowed);
   return row;
 }
 
 const badState = (
-  problem: ProblemFactory,
-  type: string,
+  reason: StateReason<VolumeState>,
   row: { id: string; name: string; state: VolumeState },
   allowed: readonly VolumeState[],
 ) =>
-  problem(`${row.name} is ${row.state}; it must be ${allowed.join(' or ')}.`, {
-    blockers: [
-      {
-        code: problem.code,
-        detail: `It is ${row.state}.`,
-        object: { type, id: row.id },
-        operationId: null,
-        clearedBy: row.state === 'missing' ? 'Its bytes are put back.' : 'The operation under way ends.',
-      },
-    ],
+  reason.problem(`${row.name} is ${row.state}; it must be ${allowed.join(' or ')}.`, {
+    blockers: [reason.blocker(row)],
   });
 
 /** Before anything else of a create is looked at: an id that is taken is `<noun>.exists`, whoever holds that object just now. */

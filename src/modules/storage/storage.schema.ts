@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { volumeFormat as contractFormat } from '../../agent-contract/index.js';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { bytes, instant, objectName, uuid } from '../../kernel/schema/values.js';
 
 export const repositoryKind = z
@@ -44,6 +45,9 @@ export const attachment = z
   })
   .meta({ id: 'Attachment', description: 'A storage repository as one host reaches it.' });
 
+const storageActions = { update: '`PATCH`', delete: '`DELETE`' };
+export type StorageAction = keyof typeof storageActions;
+
 export const storageRepository = z
   .object({
     id: uuid,
@@ -59,6 +63,7 @@ export const storageRepository = z
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     createdAt: instant,
     updatedAt: instant,
+    actions: actionsOf('StorageRepository', storageActions),
   })
   .meta({
     id: 'StorageRepository',
@@ -107,6 +112,7 @@ export const volume = z
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     createdAt: instant,
     updatedAt: instant,
+    actions: actionsOf('Volume', storageActions),
   })
   .meta({ id: 'Volume', description: 'A virtual disk.' });
 

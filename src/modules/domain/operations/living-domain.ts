@@ -1,11 +1,15 @@
 import { type EntityManager } from 'typeorm';
 import { domainBadState } from '../../../agent-contract/index.js';
 import { type HostLink } from '../../../host-link/host-link.js';
+import { refusalOf } from '../../../kernel/database/reason.js';
 import { firstRowOf } from '../../../kernel/database/sql.js';
 import { type Acceptance } from '../../../kernel/operations/define-operation.js';
+import { type Blocker } from '../../../kernel/errors/problem.js';
 import { hostUnreachable } from '../../../kernel/errors/problems.js';
 import { shared } from '../../../kernel/operations/locks.js';
 import { type ExpectedRevision } from '../../../kernel/schema/revision.js';
+import { hostAwaySql } from '../../host/index.js';
+import { nowhere } from '../domain.reasons.js';
 import { lockDomainFor } from '../domain.rows.js';
 import { type DomainVerb, livingStates } from '../domain.states.js';
 import { answers } from '../placement.js';
@@ -17,13 +21,16 @@ import { type DomainPlan } from './services.js';
  * and nobody should wait that long to hear that nothing will happen. A domain that has no guest is for `accept` to refuse.
  */
 export async function askItsHost(entities: EntityManager, links: HostLink, domainId: string): Promise<void> {
-  const row = await firstRowOf<{ hostId: string }>(
+  const row = await firstRowOf<{ hostId: string; away: Blocker }>(
     entities,
-    `select host_id as "hostId" from domain where id = $1 and host_id is not null and state = any($2)`,
+    `select h.id as "hostId", ${hostAwaySql('h')} as away from domain d join host h on h.id = d.host_id
+      where d.id = $1 and d.state = any($2)`,
     [domainId, livingStates],
   );
   if (row && !(await answers(links, row.hostId, domainId)))
-    throw hostUnreachable('The host of the domain does not answer; the guest goes on.');
+    throw hostUnreachable('The host of the domain does not answer; the guest goes on.', {
+      blockers: [row.away],
+    });
 }
 
 /** Accepts a verb on a guest that lives: it stays on its host and in its generation. */
@@ -39,7 +46,11 @@ export async function acceptOnLiving<Extra extends object>(
   const host =
     domain.hostId &&
     (await firstRowOf<{ epoch: number }>(tx, `select epoch from host where id = $1`, [domain.hostId]));
-  if (!domain.hostId || !host) throw domainBadState(`${domain.name} is ${domain.state}, and on no host.`);
+  if (!domain.hostId || !host)
+    throw domainBadState(
+      `${domain.name} is ${domain.state}, and on no host.`,
+      (await refusalOf(tx, 'domain', domainId, [nowhere])) ?? {},
+    );
   await noteAsked(tx, domainId, verb, by);
   return {
     poolId: domain.poolId,

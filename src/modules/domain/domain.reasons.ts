@@ -1,0 +1,141 @@
+import {
+  blockerSql,
+  blockersSql,
+  literal,
+  type Reason,
+  stateReason,
+  type StateReason,
+  type VerbReasons,
+} from '../../kernel/database/reason.js';
+import { hostUnreachable } from '../../kernel/errors/problems.js';
+import { busyReason } from '../../kernel/operations/busy.js';
+import { hostAwaySql } from '../host/index.js';
+import { heldReason } from '../storage/index.js';
+import { domainBadState, hostMemoryInsufficient } from './domain.errors.js';
+import { type DomainAction, type DomainState, domainState } from './domain.schema.js';
+import { allowedStates, type DomainVerb, livingStates } from './domain.states.js';
+
+const among = (states: readonly DomainState[]): string => states.map(literal).join(', ');
+
+/** The table of states as reasons. */
+export const badStateOf: Readonly<Record<DomainVerb, StateReason<DomainState>>> = Object.fromEntries(
+  Object.entries(allowedStates).map(([verb, allowed]) => [
+    verb,
+    stateReason({
+      problem: domainBadState,
+      type: 'domain',
+      states: domainState.options,
+      allowed,
+      say: (state) => ({
+        detail: `The domain is ${state}.`,
+        clearedBy: `The domain becomes ${allowed.join(' or ')}.`,
+      }),
+    }),
+  ]),
+) as Record<DomainVerb, StateReason<DomainState>>;
+
+/** The guest lives on a host that does not answer. One that stopped a moment ago is found by asking it, which the verb does. */
+export const hostAway: Reason = {
+  problem: hostUnreachable,
+  blockers: (t) =>
+    `case when ${t}.state in (${among(livingStates)}) then ${blockersSql(
+      hostAwaySql('h'),
+      'h.id',
+      `host h where h.id = ${t}.host_id and h.state <> 'online'`,
+    )} end`,
+};
+
+/** Said to live, and nobody knows where: after a copy of the database was restored. */
+export const nowhere: Reason = {
+  problem: domainBadState,
+  blockers: (t) =>
+    `case when ${t}.host_id is null and ${t}.state in (${among(livingStates)}) then json_build_array(${blockerSql(
+      {
+        code: domainBadState.code,
+        detail: literal('The domain is on no host.'),
+        object: { type: `'domain'`, id: `${t}.id` },
+        clearedBy: literal('Its host reports it.'),
+      },
+    )}) end`,
+};
+
+/** What its guest gets and its host gives: what was asked for, rounded up to whole mebibytes. */
+export const memoryNeededSql = (t: string): string => `(ceil(${t}.memory_bytes / 1048576.0) * 1048576)`;
+
+/** Every host, and how much of its memory nobody has claimed. */
+export const ROOMS = `select h.id, h.pool_id, h.name, h.epoch, h.state, h.simulated, h.memory_bytes,
+    h.memory_bytes - h.reserved_memory_bytes
+      - coalesce((select sum(c.memory_bytes) from claim c where c.host_id = h.id), 0) as free_bytes
+  from host h`;
+
+const boots = (t: string, file: string): string => `${t}.boot #>> '{${file},repositoryId}'`;
+
+/** Every repository that the domain needs is attached to the host `h`. */
+const reachesSql = (h: string, t: string): string =>
+  `(not exists (select from disk k join volume v on v.id = k.volume_id where k.domain_id = ${t}.id and not exists (
+      select from attachment a where a.host_id = ${h}.id and a.repository_id = v.repository_id and a.state = 'attached'))
+    and (not ${t}.boot ? 'kernel' or not exists (select from unnest(array[${boots(t, 'kernel')}, ${boots(t, 'initramfs')}]) as w(id)
+      where w.id is not null and not exists (
+        select from attachment a where a.host_id = ${h}.id and a.repository_id = w.id::uuid and a.state = 'attached'))))`;
+
+const mayStart = (t: string): string => `${t}.state in (${among(allowedStates.start)})`;
+const roomsOf = (t: string): string => `host_room h where h.pool_id = ${t}.pool_id and ${reachesSql('h', t)}`;
+const fits = (t: string): string =>
+  `exists (select from host_room h where h.pool_id = ${t}.pool_id and h.state = 'online'
+     and h.free_bytes >= ${memoryNeededSql(t)} and ${reachesSql('h', t)})`;
+
+/** No host that reaches all its storage is online. Looked for only where nothing fits, since that costs most. */
+export const noHost: Reason = {
+  problem: hostUnreachable,
+  shared: { host_room: ROOMS },
+  blockers: (t) =>
+    `case when ${mayStart(t)} and not ${fits(t)} and not exists (select from ${roomsOf(t)} and h.state = 'online') then
+      coalesce(${blockersSql(hostAwaySql('h'), 'h.name, h.id', `(select * from ${roomsOf(t)} order by h.name, h.id limit 100) h`)},
+        json_build_array(${blockerSql({
+          code: hostUnreachable.code,
+          detail: literal('No host of the pool reaches all storage of the domain.'),
+          object: { type: `'pool'`, id: `${t}.pool_id` },
+          clearedBy: literal('Its storage repositories are attached to one host, or the pool gets a host.'),
+        })})) end`,
+};
+
+export const noMemory: Reason = {
+  problem: hostMemoryInsufficient,
+  shared: { host_room: ROOMS },
+  blockers: (t) =>
+    `case when ${mayStart(t)} and not ${fits(t)} then ${blockersSql(
+      blockerSql({
+        code: hostMemoryInsufficient.code,
+        detail: `h.name || ' has ' || greatest(0, h.free_bytes) || ' of ' || h.memory_bytes || ' bytes free.'`,
+        object: { type: `'host'`, id: 'h.id' },
+        clearedBy: literal('Shut down or move domains, or add a host.'),
+      }),
+      'h.name, h.id',
+      `(select * from ${roomsOf(t)} and h.state = 'online' order by h.name, h.id limit 100) h`,
+    )} end`,
+};
+
+const busy = busyReason('domain', 'exclusive');
+const hostBusy = busyReason('host', 'shared', (t) => `${t}.host_id`);
+
+/** A verb on a guest that lives. */
+const onGuest = (verb: DomainVerb): readonly Reason[] => [
+  hostAway,
+  busy,
+  badStateOf[verb],
+  nowhere,
+  hostBusy,
+];
+
+/** In the order in which the verbs ask. */
+export const domainReasons: VerbReasons<DomainAction> = {
+  update: [],
+  reconfigure: [busy, badStateOf.reconfigure],
+  start: [busy, badStateOf.start, noHost, noMemory, heldReason],
+  shutdown: onGuest('shutdown'),
+  reboot: onGuest('reboot'),
+  pause: onGuest('pause'),
+  resume: onGuest('resume'),
+  forceOff: onGuest('force_off'),
+  delete: [busy, badStateOf.delete],
+};

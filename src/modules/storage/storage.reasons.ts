@@ -1,0 +1,165 @@
+import { type Sql } from '../../kernel/database/read-model.js';
+import {
+  blockerSql,
+  blockersSql,
+  literal,
+  type Reason,
+  stateReason,
+  type StateReason,
+  type VerbReasons,
+} from '../../kernel/database/reason.js';
+import { type ProblemFactory } from '../../kernel/errors/problem.js';
+import { hostUnreachable } from '../../kernel/errors/problems.js';
+import { busyReason } from '../../kernel/operations/busy.js';
+import { hostAwaySql } from '../host/index.js';
+import {
+  repositoryBadState,
+  repositoryNotEmpty,
+  repositoryUnavailable,
+  volumeBadState,
+  volumeInUse,
+} from './storage.errors.js';
+import { type StorageAction, storageState, volumeState } from './storage.schema.js';
+import {
+  repositoryAllows,
+  type RepositoryVerb,
+  type StorageState,
+  volumeAllows,
+  type VolumeState,
+  type VolumeVerb,
+} from './storage.states.js';
+
+/**
+ * Who stands in the way of a verb. Disks and domains belong to a module above this one, so their rows are asked for by
+ * name and nothing of that module is imported; where a foreign key exists it says the same.
+ */
+const MOST = 100;
+
+function byState<Verb extends string, State extends VolumeState>(
+  problem: ProblemFactory,
+  type: string,
+  states: readonly State[],
+  table: Readonly<Record<Verb, readonly State[]>>,
+): Readonly<Record<Verb, StateReason<State>>> {
+  const say = (state: State) => ({
+    detail: `It is ${state}.`,
+    clearedBy: state === 'missing' ? 'Its bytes are put back.' : 'The operation under way ends.',
+  });
+  return Object.fromEntries(
+    Object.entries<readonly State[]>(table).map(([verb, allowed]) => [
+      verb,
+      stateReason({ problem, type, states, allowed, say }),
+    ]),
+  ) as Record<Verb, StateReason<State>>;
+}
+
+export const repositoryStates: Readonly<Record<RepositoryVerb, StateReason<StorageState>>> = byState(
+  repositoryBadState,
+  'storage_repository',
+  storageState.options,
+  repositoryAllows,
+);
+export const volumeStates: Readonly<Record<VolumeVerb, StateReason<VolumeState>>> = byState(
+  volumeBadState,
+  'volume',
+  volumeState.options,
+  volumeAllows,
+);
+
+/** It holds volumes, or files that domains boot from. */
+export const notEmpty: Reason = {
+  problem: repositoryNotEmpty,
+  // Read once for a page of repositories: no index leads from a file to who boots from it.
+  shared: {
+    boot_use: `select d.id, d.name, d.boot #>> '{kernel,repositoryId}' as kernel_in, d.boot #>> '{initramfs,repositoryId}' as initramfs_in
+      from domain d where d.boot ? 'kernel'`,
+  },
+  blockers: (t) => {
+    const found = (type: string, detail: string, clearedBy: string): string =>
+      blockerSql({
+        code: repositoryNotEmpty.code,
+        detail: `${literal(`${detail} `)} || f.name || '.'`,
+        object: { type: literal(type), id: 'f.id' },
+        clearedBy: literal(clearedBy),
+      });
+    const domain = found(
+      'domain',
+      'It holds what boots domain',
+      'Delete the domain, or boot it from elsewhere.',
+    );
+    return blockersSql(
+      `case f.place when 0 then ${found('volume', 'It holds volume', 'Delete the volume.')} else ${domain} end`,
+      'f.place, f.name, f.id',
+      `((select 0 as place, v.id, v.name from volume v where v.repository_id = ${t}.id order by v.name, v.id limit ${MOST})
+        union all (select 1, b.id, b.name from boot_use b where ${t}.id::text in (b.kernel_in, b.initramfs_in)
+          order by b.name, b.id limit ${MOST})) f`,
+    );
+  },
+};
+
+/** A volume is in use while a domain has it as a disk, running or not, and while any host holds it. */
+export const inUse: Reason = {
+  problem: volumeInUse,
+  blockers: (t) =>
+    blockersSql(
+      `case f.place when 0 then ${blockerSql({
+        code: volumeInUse.code,
+        detail: `'It is a disk of domain ' || f.name || '.'`,
+        object: { type: `'domain'`, id: 'f.id' },
+        clearedBy: literal('Take the disk off the domain, or delete the domain.'),
+      })} else ${blockerSql({
+        code: volumeInUse.code,
+        detail: `'A host holds it (' || f.name || ').'`,
+        object: {
+          type: `case when f.id is null then 'host' else 'domain' end`,
+          id: 'coalesce(f.id, f.host_id)',
+        },
+        operationId: 'f.operation_id',
+        clearedBy: literal('The domain is shut down, or the operation ends.'),
+      })} end`,
+      'f.place, f.name, f.id, f.host_id',
+      `((select distinct 0 as place, d.id, d.name, null::uuid as host_id, null::uuid as operation_id
+           from disk k join domain d on d.id = k.domain_id where k.volume_id = ${t}.id order by d.name, d.id limit ${MOST})
+        union all select 1, h.domain_id, h.mode, h.host_id, h.operation_id from hold h where h.volume_id = ${t}.id) f`,
+    ),
+};
+
+/** No host can work on the idle volumes of the repository: it is attached to none, or to none that is online. */
+export function executorReasons(repository: Sql): readonly Reason[] {
+  const attached = (t: string): string =>
+    `attachment a join host h on h.id = a.host_id where a.repository_id = ${repository(t)} and a.state = 'attached'`;
+  return [
+    {
+      problem: repositoryUnavailable,
+      blockers: (t) =>
+        `case when not exists (select from ${attached(t)}) then json_build_array(${blockerSql({
+          code: repositoryUnavailable.code,
+          detail: literal('The storage repository is attached to no host.'),
+          object: { type: `'storage_repository'`, id: repository(t) },
+          clearedBy: literal('It is attached to a host again.'),
+        })}) end`,
+    },
+    {
+      problem: hostUnreachable,
+      blockers: (t) =>
+        `case when not exists (select from ${attached(t)} and h.state = 'online') then ${blockersSql(hostAwaySql('h'), 'h.id', attached(t))} end`,
+    },
+  ];
+}
+
+/** In the order in which the verbs ask. */
+export const repositoryReasons: VerbReasons<StorageAction> = {
+  update: [],
+  delete: [busyReason('storage_repository', 'exclusive'), repositoryStates.delete, notEmpty],
+};
+
+export const volumeReasons: VerbReasons<StorageAction> = {
+  update: [],
+  delete: [
+    ...executorReasons((t) => `${t}.repository_id`),
+    busyReason('volume', 'exclusive'),
+    volumeStates.delete,
+    inUse,
+    busyReason('storage_repository', 'shared', (t) => `${t}.repository_id`),
+  ],
+};

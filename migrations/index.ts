@@ -2,6 +2,7 @@ import { FirstTables20261123022918 } from './20261123022918-first-tables.js';
 import { RetiredDomains20261125223424 } from './20261125223424-retired-domains.js';
 import { CountLiveOperationsByActor20261125224332 } from './20261125224332-count-live-operations-by-actor.js';
 import { Reconciliation20261125225149 } from './20261125225149-reconciliation.js';
+import { OperationOutlook20261125225442 } from './20261125225442-operation-outlook.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -9,4 +10,5 @@ export const migrations = [
   RetiredDomains20261125223424,
   CountLiveOperationsByActor20261125224332,
   Reconciliation20261125225149,
+  OperationOutlook20261125225442,
 ];

@@ -3,7 +3,7 @@ import { Args, GqlExecutionContext, ID } from '@nestjs/graphql';
 import { type FastifyReply } from 'fastify';
 import { type z } from 'zod';
 import { type Caller } from '../../kernel/operations/caller.js';
-import { uuid } from '../../kernel/schema/values.js';
+import { eventId, uuid } from '../../kernel/schema/values.js';
 import { parseInput } from '../parse-input.js';
 import { webSocketUrl } from '../upgrades.js';
 import { inputType } from './type-of-schema.js';
@@ -21,6 +21,19 @@ const parsed = (schema: z.ZodType, root: string, absent?: unknown): PipeTransfor
 
 /** `id: ID!`, or another name of an id. */
 export const IdArg = (name = 'id'): ParameterDecorator => Args(name, { type: () => ID }, parsed(uuid, name));
+
+/** `after: ID`: an event after which to begin; null when absent. */
+export const AfterArg = (): ParameterDecorator =>
+  Args(
+    'after',
+    { type: () => ID, nullable: true, description: 'The event after which to begin.' },
+    {
+      transform: (value: unknown): number | null =>
+        value === undefined || value === null
+          ? null
+          : Number(parseInput(eventId, value, 'after', 'arguments')),
+    },
+  );
 
 /** `input: CreatePoolInput!`, parsed by the schema that also reads REST's body; without the `!` where everything has a default. */
 export const InputArg = (schema: z.ZodObject, { optional = false } = {}): ParameterDecorator => {

@@ -13,7 +13,7 @@ import { Authenticator } from '../authenticator.js';
 import { authenticate } from '../caller.js';
 import { GRAPHQL_PATH } from '../rest/gate.js';
 import { type GraphqlContext } from './arguments.js';
-import { addRelations } from './connection.js';
+import { addRelations, withEmptyRelations } from './connection.js';
 import { documentProblem, makeErrorFormatter, subscriptionError } from './error-format.js';
 import { withNullableRoots } from './nullable-roots.js';
 import { type MutationContext, PlanType } from './terms.js';
@@ -66,7 +66,7 @@ function options(log: Logger, authenticator: Authenticator): Omit<MercuriusDrive
     autoSchemaFile: true,
     sortSchema: true,
     buildSchemaOptions: { orphanedTypes: [PlanType] },
-    transformSchema: withNullableRoots,
+    transformSchema: (schema) => withEmptyRelations(withNullableRoots(schema)),
     graphiql: false,
     jit: 1,
     cache: 512,

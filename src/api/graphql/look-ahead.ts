@@ -57,6 +57,10 @@ const rootSets = (info: Info): (SelectionSetNode | undefined)[] =>
 export const objectSelection = (model: ReadModel, info: Info): Selection =>
   selectionOf(model, rootSets(info), info);
 
+/** For a field that answers one object under another name: `operationChanged { operation { … } }`. */
+export const selectionUnder = (model: ReadModel, info: Info, name: string): Selection =>
+  selectionOf(model, named(rootSets(info), name, info), info);
+
 /** For a connection: what is asked of its nodes, by `nodes` and by `edges` together. */
 export function connectionSelection(model: ReadModel, info: Info): { selection: Selection; keys: boolean } {
   const roots = rootSets(info);

@@ -18,11 +18,14 @@ const STALLED_MS = 60_000;
 export function serverSentEvents(
   events: AsyncGenerator<ServerSentEvent, void, undefined>,
   gone: AbortController,
-  times: { keepAliveMs: number; stalledMs: number } = {
-    keepAliveMs: KEEP_ALIVE_MS,
-    stalledMs: STALLED_MS,
-  },
+  options: {
+    keepAliveMs?: number;
+    stalledMs?: number;
+    /** How far the log was looked through, where not all of it is told: the client then resumes from there. */
+    position?: () => number | null;
+  } = {},
 ): Readable {
+  const times = { keepAliveMs: KEEP_ALIVE_MS, stalledMs: STALLED_MS, ...options };
   let taken = performance.now();
   let offered = false;
   const stream = Readable.from(text(), { objectMode: true, highWaterMark: 16 });
@@ -46,7 +49,7 @@ export function serverSentEvents(
     try {
       while (!gone.signal.aborted) {
         const event = await within(next, times.keepAliveMs);
-        if (event === null) yield* give(': keep-alive\n\n');
+        if (event === null) yield* give(keepAlive(options.position?.() ?? null));
         else if (event.done) return;
         else {
           const { number, type, data } = event.value;
@@ -60,6 +63,10 @@ export function serverSentEvents(
   }
   return stream;
 }
+
+/** An id without data is no event, and is remembered as the last one that came. */
+const keepAlive = (position: number | null): string =>
+  position === null ? ': keep-alive\n\n' : `id: ${position}\n\n`;
 
 /** Null when the time is over first; the promise goes on. */
 function within<R>(promise: Promise<R>, ms: number): Promise<R | null> {

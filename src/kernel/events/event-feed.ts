@@ -75,6 +75,11 @@ export class EventFeed {
     await this.reading;
   }
 
+  /** The newest event that is known here. */
+  get last(): number {
+    return this.window.last;
+  }
+
   /** The log reaches to here: told by the sequencer of this process, by NOTIFY, or by the poll. */
   advance(last: number): void {
     if (last > this.wanted) this.wanted = last;

@@ -12,7 +12,9 @@ import { type Caller } from './caller.js';
 import { type Acceptance } from './define-operation.js';
 import { claimKey, findKept, keepAnswer, type KeptAnswer, type Once } from './idempotency.js';
 import { takeLocks } from './lock-table.js';
+import { actionsAtFirst } from './operation-actions.js';
 import { type OperationState, type OperationView } from './operation-view.js';
+import { estimatedEndSql, waitsForSql } from './outlook.js';
 import { type RegisteredOperation } from './registry.js';
 import { firstRefusalEnds, type Verdict } from './verdict.js';
 
@@ -60,7 +62,9 @@ const insert: Statement = {
         priority, progress, started_at, ended_at)
       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, case when $9 = 'succeeded' then 100 end,
         case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end)
-      returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+      returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
+        to_char(${estimatedEndSql('operation')} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as estimate,
+        ${waitsForSql('operation')} as waits_for
     ), freed as (
       delete from object_lock where operation_id = $1 and $9 = 'succeeded'
     ), told as (
@@ -70,11 +74,13 @@ const insert: Statement = {
     ), published as (
       insert into outbox (topic, operation_id, publication) select 'operation', $1, 1 where $9 = 'queued' returning id
     )
-    select at, (select id from published) as publication, (select json_agg(crowded) from crowded) as crowded from accepted`,
+    select at, estimate, waits_for, (select id from published) as publication, (select json_agg(crowded) from crowded) as crowded from accepted`,
 };
 
 interface InsertedRow {
   at: string;
+  estimate: string | null;
+  waits_for: Blocker[];
   publication: string | null;
   crowded: Crowded[] | null;
   [column: string]: unknown;
@@ -172,14 +178,23 @@ export async function decide(
     kind: definition.name,
     state,
     target: { type: target.type, id: target.id },
+    poolId: judged?.poolId ?? null,
+    parentId: null,
     progress: ended ? 100 : null,
     steps: [],
     error: null,
+    waitsFor: row.waits_for,
+    attempt: 0,
+    pastNoReturn: false,
     actor: caller.actor,
     reason: caller.reason,
     createdAt: row.at,
     startedAt: ended ? row.at : null,
     endedAt: ended ? row.at : null,
+    estimatedEndAt: row.estimate,
+    deadlineAt: null,
+    cancelRequestedAt: null,
+    actions: actionsAtFirst({ id, state }),
   };
   return {
     accepted: { operation, publication: row.publication, waits, replayed: false },

@@ -41,7 +41,7 @@ const noReturn: Statement = {
 const progress: Statement = {
   name: 'operation_progress',
   text: `with changed as (
-      update operation o set progress = $3 where o.id = $1 and o.attempt = $2 and o.ended_at is null returning o.id, o.pool_id
+      update operation o set progress = $3, progress_at = now() where o.id = $1 and o.attempt = $2 and o.ended_at is null returning o.id, o.pool_id
     ), told as (
       insert into event (type, object_type, object_id, pool_id, operation_id, changes)
       select 'operation.updated', 'operation', id, pool_id, id, jsonb_build_object('progress', $3::int) from changed

@@ -1,18 +1,10 @@
-import { type Problem } from '../errors/problem.js';
+import { type Blocker, type Problem } from '../errors/problem.js';
+import { type Action } from '../schema/action.js';
 import { type ObjectRef } from './define-operation.js';
+import { type OperationVerb } from './operation-actions.js';
+import { type OperationState } from './operation-state.js';
 
-export const operationStates = [
-  'queued',
-  'running',
-  'waiting',
-  'cancelling',
-  'undoing',
-  'succeeded',
-  'failed',
-  'cancelled',
-  'needs_attention',
-] as const;
-export type OperationState = (typeof operationStates)[number];
+export { operationStates, type OperationState } from './operation-state.js';
 
 /** An operation as both faces show it. The accepting transaction answers with it, so that nobody has to read it back. */
 export interface OperationView {
@@ -20,6 +12,8 @@ export interface OperationView {
   readonly kind: string;
   readonly state: OperationState;
   readonly target: ObjectRef;
+  readonly poolId: string | null;
+  readonly parentId: string | null;
   readonly progress: number | null;
   readonly steps: readonly {
     readonly name: string;
@@ -28,9 +22,16 @@ export interface OperationView {
     readonly endedAt: string | null;
   }[];
   readonly error: Problem | null;
+  readonly waitsFor: readonly Blocker[];
+  readonly attempt: number;
+  readonly pastNoReturn: boolean;
   readonly actor: string;
   readonly reason: string | null;
   readonly createdAt: string;
   readonly startedAt: string | null;
   readonly endedAt: string | null;
+  readonly estimatedEndAt: string | null;
+  readonly deadlineAt: string | null;
+  readonly cancelRequestedAt: string | null;
+  readonly actions: Readonly<Record<OperationVerb, Action>>;
 }

@@ -18,6 +18,7 @@ import {
 @Index(['targetType', 'targetId', 'createdAt'])
 @Index(['parentId'])
 @Index(['createdAt', 'id'])
+@Index('ix_operation_usual', ['kind', 'endedAt'], { where: `state = 'succeeded'` })
 @Index('ix_operation_live', ['state'], { where: `ended_at is null` })
 @Index('ix_operation_live_actor', ['actor'], { where: `ended_at is null` })
 export class OperationEntity {
@@ -35,6 +36,8 @@ export class OperationEntity {
   @JsonColumn() input!: unknown;
   @TextColumn({ default: 'queued' }) state!: string;
   @IntColumn({ nullable: true }) progress!: number | null;
+  /** When that was said. */
+  @TimeColumn({ nullable: true }) progressAt!: Date | null;
   @JsonColumn({ nullable: true }) error!: unknown;
   @JsonColumn({ nullable: true }) result!: unknown;
   @TextColumn() traceId!: string;

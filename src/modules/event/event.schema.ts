@@ -16,7 +16,7 @@ export const event = z
   })
   .meta({ id: 'Event', description: 'One numbered change of the inventory.' });
 
-/** `after` is for the stream alone, the rest for the list alone. */
+/** `after` is for the stream alone, `filter` for both, the rest for the list alone. */
 export const eventsQuery = listQuery.extend({
   after: eventId.optional().describe('With Accept: text/event-stream: begin after this event.'),
 });

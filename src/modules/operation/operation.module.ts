@@ -1,13 +1,14 @@
 import { Global, Module } from '@nestjs/common';
 import { OperationController } from './api/operation.controller.js';
 import { OperationResolver } from './api/operation.resolver.js';
+import { OperationFollower } from './operation.follow.js';
 import { OperationService } from './operation.service.js';
 import { OperationStarter } from './operation-starter.js';
 
 @Global()
 @Module({
   controllers: [OperationController],
-  providers: [OperationResolver, OperationService, OperationStarter],
+  providers: [OperationResolver, OperationService, OperationFollower, OperationStarter],
   exports: [OperationStarter],
 })
 export class OperationModule {}

@@ -1,4 +1,7 @@
-import { computed, defineReadModel, json } from '../../kernel/database/read-model.js';
+import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
+import { operationReasons } from '../../kernel/operations/operation-actions.js';
+import { estimatedEndSql, waitsForSql } from '../../kernel/operations/outlook.js';
 import { operationNotFound } from './operation.errors.js';
 import { operationView } from './operation.schema.js';
 
@@ -17,6 +20,8 @@ export const operationModel = defineReadModel({
     kind: 'text',
     state: 'text',
     target: json((t) => `json_build_object('type', ${t}.target_type, 'id', ${t}.target_id)`),
+    poolId: 'uuid',
+    parentId: 'uuid',
     progress: 'int',
     steps: json(
       (t) =>
@@ -25,15 +30,28 @@ export const operationModel = defineReadModel({
            '[]'::json) from operation_step s where s.operation_id = ${t}.id)`,
     ),
     error: 'json',
+    waitsFor: json(waitsForSql),
+    attempt: 'int',
+    pastNoReturn: 'boolean',
     actor: 'text',
     reason: 'text',
     createdAt: 'instant',
     startedAt: 'instant',
     endedAt: 'instant',
+    estimatedEndAt: computed('instant', estimatedEndSql),
+    deadlineAt: 'instant',
+    cancelRequestedAt: 'instant',
+    actions: actionsField(operationReasons),
   },
   alsoComparable: {
     'target.type': computed('text', (t) => `${t}.target_type`),
     'target.id': computed('uuid', (t) => `${t}.target_id`),
-    poolId: 'uuid',
   },
 });
+
+relate(operationModel, 'parent', {
+  one: operationModel,
+  on: (t, r) => `${r}.id = ${t}.parent_id`,
+  nullable: true,
+});
+relate(operationModel, 'children', { many: operationModel, on: (t, r) => `${r}.parent_id = ${t}.id` });

@@ -1,6 +1,8 @@
 import { z } from 'zod';
-import { problem } from '../../kernel/errors/problem.js';
+import { blocker, problem } from '../../kernel/errors/problem.js';
+import { type OperationVerb } from '../../kernel/operations/operation-actions.js';
 import { operationStates } from '../../kernel/operations/operation-view.js';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { instant, uuid } from '../../kernel/schema/values.js';
 
 export const operationState = z.enum(operationStates).meta({ id: 'OperationState' });
@@ -18,20 +20,43 @@ const target = z
   .object({ type: z.string().describe('`domain`, `storage_repository`, ...'), id: uuid })
   .meta({ id: 'OperationTarget' });
 
+const operationActions: Readonly<Record<OperationVerb, string>> = {
+  cancel: '`POST …/cancel`',
+  retry: '`POST …/retry`',
+  resolve: '`POST …/resolve`',
+};
+
 export const operationView = z
   .object({
     id: uuid,
     kind: z.string().describe('`<noun>.<verb>`: `domain.force_off`.'),
     state: operationState,
     target: target.describe('What it is about; of a create, the new object.'),
+    poolId: uuid.nullable().describe('Null while it waits: it is decided with everything else.'),
+    parentId: uuid.nullable().describe('The operation that began it as one of its steps.'),
     progress: z.int().nullable().describe('0-100, or null when nobody can say.'),
     steps: z.array(step).describe('Those that have begun, in order.'),
     error: problem.nullable().describe('Why it failed, or what needs attention.'),
-    actor: z.string(),
+    waitsFor: z
+      .array(blocker)
+      .describe(
+        'Of one that is `waiting`: what is in the way, the operation that holds it, and what would clear it. Of one that `needs_attention`: what would help. Otherwise empty.',
+      ),
+    attempt: z.int().describe('How many processes have run it.'),
+    pastNoReturn: z.boolean().describe('It can be neither cancelled nor undone any more.'),
+    actor: z.string().describe('Who asked.'),
     reason: z.string().nullable().describe('The request header Domus-Reason.'),
     createdAt: instant,
     startedAt: instant.nullable(),
     endedAt: instant.nullable(),
+    estimatedEndAt: instant
+      .nullable()
+      .describe(
+        'By its own progress where it has one, otherwise as the last ones of its kind did. Null when nobody can say, and once it has ended.',
+      ),
+    deadlineAt: instant.nullable().describe('When its time is over; null until it has begun.'),
+    cancelRequestedAt: instant.nullable(),
+    actions: actionsOf('Operation', operationActions),
   })
   .meta({ id: 'Operation', description: 'A long piece of work, with progress, owner and outcome.' });
 

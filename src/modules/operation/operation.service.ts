@@ -1,6 +1,9 @@
 import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
 import { Reader } from '../../kernel/database/reader.js';
-import { defaultSelection } from '../../kernel/database/selection.js';
+import { refusalOf } from '../../kernel/database/reason.js';
+import { type ProblemError } from '../../kernel/errors/problem.js';
+import { operationReasons } from '../../kernel/operations/operation-actions.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
 import { type OperationView } from '../../kernel/operations/operation-view.js';
 import { ShortWrites } from '../../kernel/operations/short-writes.js';
@@ -15,6 +18,7 @@ export class OperationService {
     private readonly engine: OperationEngine,
     private readonly reader: Reader,
     private readonly writes: ShortWrites,
+    private readonly source: DataSource,
   ) {}
 
   /** Ends an operation that needs attention, on somebody's word. Throws `operation.not_found`, `operation.bad_state`. */
@@ -26,11 +30,11 @@ export class OperationService {
         target: { type: 'operation', id },
         asked: [id, input],
         check: async () => {
-          if ((await this.stateOf(id)) !== 'needs_attention') throw cannotBeResolved();
+          if ((await this.stateOf(id)) !== 'needs_attention') throw await this.cannotBeResolved(id);
         },
         act: async () => {
           await this.stateOf(id);
-          if (!(await this.engine.resolve(id, input.outcome))) throw cannotBeResolved();
+          if (!(await this.engine.resolve(id, input.outcome))) throw await this.cannotBeResolved(id);
         },
       },
       terms,
@@ -38,9 +42,14 @@ export class OperationService {
   }
 
   private async stateOf(id: string): Promise<string> {
-    const { text } = await this.reader.get(operationModel, id, defaultSelection(operationModel));
+    const { text } = await this.reader.get(operationModel, id, STATE);
     return (JSON.parse(text) as OperationView).state;
+  }
+
+  private async cannotBeResolved(id: string): Promise<ProblemError> {
+    const refusal = await refusalOf(this.source.manager, 'operation', id, operationReasons.resolve);
+    return operationBadState('Only an operation that needs attention can be resolved.', refusal ?? {});
   }
 }
 
-const cannotBeResolved = () => operationBadState('Only an operation that needs attention can be resolved.');
+const STATE = { fields: new Set(['state']), relations: new Map() };

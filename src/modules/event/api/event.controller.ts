@@ -7,9 +7,11 @@ import { QueryInput } from '../../../api/rest/parameters.js';
 import { readList, readOne } from '../../../api/rest/read.js';
 import { problemResponses, queryParameters, ReadRoute } from '../../../api/rest/routes.js';
 import { serverSentEvents } from '../../../api/rest/server-sent-events.js';
+import { matcher } from '../../../kernel/database/filter-match.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { databaseUnavailable, invalidToken, requestInvalid } from '../../../kernel/errors/problems.js';
 import { EventLog } from '../../../kernel/events/event-log.js';
+import { wanted } from '../../../kernel/events/parsed-event.js';
 import { type OneQuery, oneQuery, pageOf } from '../../../kernel/schema/page.js';
 import { eventId } from '../../../kernel/schema/values.js';
 import { eventsTrimmed, eventUnknown } from '../event.errors.js';
@@ -30,7 +32,7 @@ const EventsRoute = (): MethodDecorator =>
     ApiResponse({
       status: 200,
       description:
-        'One page; or, with Accept: text/event-stream, every event as it comes: `id`, `event` (the type), `data` (the event).',
+        'One page; or, with Accept: text/event-stream, every event as it comes, or those that `filter` lets through: `id`, `event` (the type), `data` (the event).',
       standardSchema: pageOf(event),
     }),
     ...problemResponses([invalidToken, requestInvalid, databaseUnavailable, eventsTrimmed, eventUnknown]),
@@ -51,7 +53,7 @@ export class EventController {
     @Headers('last-event-id') lastEventId: string | undefined,
     @Req() request: FastifyRequest,
   ): Promise<Answer> {
-    if (accept?.includes('text/event-stream')) return this.follow(request, lastEventId, after);
+    if (accept?.includes('text/event-stream')) return this.follow(request, lastEventId, after, query.filter);
     if (after !== undefined) throw onlyFor('after', 'only with Accept: text/event-stream');
     return readList(this.reader, eventModel, query);
   }
@@ -65,17 +67,24 @@ export class EventController {
     request: FastifyRequest,
     lastEventId: string | undefined,
     after: string | undefined,
+    filter: string | undefined,
   ): Promise<Answer> {
-    const asked = Object.keys(request.query as object).find((name) => name !== 'after');
+    const asked = Object.keys(request.query as object).find((name) => name !== 'after' && name !== 'filter');
     if (asked !== undefined) throw onlyFor(asked, 'not with Accept: text/event-stream');
     // An empty header is how a client says that it has seen none.
     const from = lastEventId || after;
     if (from !== undefined && !eventId.safeParse(from).success)
       throw onlyFor(lastEventId ? 'Last-Event-ID' : 'after', 'not the id of an event');
+    const wants = filter === undefined ? null : matcher(eventModel, filter);
     const gone = new AbortController();
     request.raw.socket.once('close', () => gone.abort());
     const events = await this.log.feed.subscribe(from === undefined ? null : Number(from), gone.signal);
-    return Answer.stream('text/event-stream; charset=utf-8', serverSentEvents(events, gone));
+    let passed: number | null = null;
+    const told = wants ? wanted(events, wants, (number) => (passed = number)) : events;
+    return Answer.stream(
+      'text/event-stream; charset=utf-8',
+      serverSentEvents(told, gone, { position: () => passed }),
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 import { Args, Context, ID, Info, Resolver, Subscription } from '@nestjs/graphql';
 import { type PipeTransform } from '@nestjs/common';
 import { type GraphQLResolveInfo } from 'graphql';
-import { type GraphqlContext } from '../../../api/graphql/arguments.js';
+import { AfterArg, type GraphqlContext } from '../../../api/graphql/arguments.js';
 import {
   ConnectionArgs,
   ConnectionQuery,
@@ -10,28 +10,19 @@ import {
   readConnection,
   readObject,
 } from '../../../api/graphql/connection.js';
+import { abortable } from '../../../api/graphql/subscription.js';
 import { parseInput } from '../../../api/parse-input.js';
+import { matcher } from '../../../kernel/database/filter-match.js';
 import { Reader } from '../../../kernel/database/reader.js';
 import { EventLog } from '../../../kernel/events/event-log.js';
 import { type FeedEvent } from '../../../kernel/events/feed-window.js';
+import { parsedEvent, wanted } from '../../../kernel/events/parsed-event.js';
 import { eventId } from '../../../kernel/schema/values.js';
 import { eventModel } from '../event.queries.js';
 
-const idPipe = (name: string): PipeTransform => ({
-  transform: (value: unknown) =>
-    value === undefined || value === null ? null : parseInput(eventId, value, name, 'arguments'),
-});
-
-/** Parsed once for all subscribers, as long as one of them holds it. */
-const parsed = new WeakMap<FeedEvent, object>();
-
-function objectOf(event: FeedEvent): object {
-  const known = parsed.get(event);
-  if (known) return known;
-  const made = JSON.parse(event.data) as object;
-  parsed.set(event, made);
-  return made;
-}
+const idPipe: PipeTransform = {
+  transform: (value: unknown) => parseInput(eventId, value, 'id', 'arguments'),
+};
 
 @Resolver()
 export class EventResolver {
@@ -47,7 +38,7 @@ export class EventResolver {
 
   @ObjectQuery(eventModel)
   event(
-    @Args('id', { type: () => ID }, idPipe('id')) id: string,
+    @Args('id', { type: () => ID }, idPipe) id: string,
     @Info() info: GraphQLResolveInfo,
   ): Promise<object> {
     return readObject(this.reader, eventModel, id, info);
@@ -55,15 +46,18 @@ export class EventResolver {
 
   @Subscription(() => modelType(eventModel), {
     name: 'events',
-    description: 'Every event from now on, or from after the given one.',
+    description:
+      'Every event from now on, or from after the given one; with a filter, those alone that it lets through.',
   })
   async follow(
-    @Args('after', { type: () => ID, nullable: true }, idPipe('after')) after: string | null,
+    @AfterArg() after: number | null,
+    @Args('filter', { type: () => String, nullable: true }) filter: string | null | undefined,
     @Context() context: GraphqlContext,
   ): Promise<AsyncGenerator<{ events: object }, void, undefined>> {
     const gone = new AbortController();
-    const events = await this.log.feed.subscribe(after === null ? null : Number(after), gone.signal);
-    return payloads(events, gone, context);
+    const wants = typeof filter === 'string' ? matcher(eventModel, filter) : null;
+    const events = await this.log.feed.subscribe(after, gone.signal);
+    return abortable(inTurn(wants ? wanted(events, wants) : events, context), gone);
   }
 }
 
@@ -73,21 +67,6 @@ async function* inTurn(
 ): AsyncGenerator<{ events: object }, void, undefined> {
   for await (const event of events) {
     await context.drained?.();
-    yield { events: objectOf(event) };
+    yield { events: parsedEvent(event) };
   }
-}
-
-/** `return` must not wait for the next event, which may never come: it ends the subscription first. */
-function payloads(
-  events: AsyncGenerator<FeedEvent, void, undefined>,
-  gone: AbortController,
-  context: GraphqlContext,
-): AsyncGenerator<{ events: object }, void, undefined> {
-  const inner = inTurn(events, context);
-  const leave = inner.return.bind(inner);
-  inner.return = (value) => {
-    gone.abort();
-    return leave(value);
-  };
-  return inner;
 }

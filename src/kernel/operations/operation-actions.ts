@@ -1,0 +1,72 @@
+import { literal, blockerSql, stateReason, type StateReason, type VerbReasons } from '../database/reason.js';
+import { type Action } from '../schema/action.js';
+import { operationBadState, operationPastNoReturn } from './operation-problems.js';
+import { type OperationState, operationStates } from './operation-state.js';
+
+export type OperationVerb = 'cancel' | 'retry' | 'resolve';
+
+/** From which states each verb may begin. Cancelling what is being cancelled is no error: nothing more happens. */
+export const operationAllows: Readonly<Record<OperationVerb, readonly OperationState[]>> = {
+  cancel: ['queued', 'waiting', 'running', 'cancelling', 'undoing'],
+  retry: ['needs_attention'],
+  resolve: ['needs_attention'],
+};
+
+const inTheWay = (verb: OperationVerb) => (state: OperationState) => {
+  if (state === 'needs_attention')
+    return {
+      detail: 'It needs attention.',
+      clearedBy: 'Retry it, or resolve it with what came of it.',
+    };
+  const ended = ['succeeded', 'failed', 'cancelled'].includes(state);
+  return {
+    detail: ended ? `It has ended: ${state}.` : `It is ${state}.`,
+    clearedBy: ended ? 'Nothing: it stays as it is.' : `It becomes ${operationAllows[verb].join(' or ')}.`,
+  };
+};
+
+const byState = (verb: OperationVerb): StateReason<OperationState> =>
+  stateReason({
+    problem: operationBadState,
+    type: 'operation',
+    states: operationStates,
+    allowed: operationAllows[verb],
+    say: inTheWay(verb),
+  });
+
+const states: Readonly<Record<OperationVerb, StateReason<OperationState>>> = {
+  cancel: byState('cancel'),
+  retry: byState('retry'),
+  resolve: byState('resolve'),
+};
+
+/** In the order in which the verbs ask. */
+export const operationReasons: VerbReasons<OperationVerb> = {
+  cancel: [
+    states.cancel,
+    {
+      problem: operationPastNoReturn,
+      blockers: (t) =>
+        `case when ${t}.past_no_return then json_build_array(${blockerSql({
+          code: operationPastNoReturn.code,
+          detail: literal('It is past its point of no return.'),
+          object: { type: `'operation'`, id: `${t}.id` },
+          clearedBy: literal('Its end.'),
+        })}) end`,
+    },
+  ],
+  retry: [states.retry],
+  resolve: [states.resolve],
+};
+
+/** Of one that has just been accepted, without reading it back. */
+export function actionsAtFirst(row: {
+  readonly id: string;
+  readonly state: OperationState;
+}): Readonly<Record<OperationVerb, Action>> {
+  const of = (verb: OperationVerb): Action =>
+    operationAllows[verb].includes(row.state)
+      ? { allowed: true, blockers: [] }
+      : { allowed: false, blockers: [states[verb].blocker(row)] };
+  return { cancel: of('cancel'), retry: of('retry'), resolve: of('resolve') };
+}

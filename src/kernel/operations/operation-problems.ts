@@ -1,0 +1,34 @@
+import { defineProblem } from '../errors/problem.js';
+
+export const operationNotFound = defineProblem({
+  code: 'operation.not_found',
+  status: 404,
+  title: 'There is no such operation',
+  retry: 'never',
+});
+export const operationBadState = defineProblem({
+  code: 'operation.bad_state',
+  status: 409,
+  title: 'The operation is not in a state for this',
+  retry: 'never',
+});
+export const operationPastNoReturn = defineProblem({
+  code: 'operation.past_no_return',
+  status: 409,
+  title: 'The operation is past its point of no return',
+  retry: 'never',
+});
+/** What a cancelled operation ends with. */
+export const operationCancelled = defineProblem({
+  code: 'operation.cancelled',
+  status: 409,
+  title: 'The operation was cancelled',
+  retry: 'never',
+});
+/** What an operation ends with whose object was taken by one that never waits. */
+export const operationOvertaken = defineProblem({
+  code: 'operation.overtaken',
+  status: 409,
+  title: 'Another operation took the object over',
+  retry: 'after_change',
+});

@@ -1,5 +1,6 @@
 import { FirstTables20261123022918 } from './20261123022918-first-tables.js';
 import { RetiredDomains20261125223424 } from './20261125223424-retired-domains.js';
+import { TurningBack20261125224038 } from './20261125224038-turning-back.js';
 import { CountLiveOperationsByActor20261125224332 } from './20261125224332-count-live-operations-by-actor.js';
 import { Reconciliation20261125225149 } from './20261125225149-reconciliation.js';
 import { OperationOutlook20261125225442 } from './20261125225442-operation-outlook.js';
@@ -8,6 +9,7 @@ import { OperationOutlook20261125225442 } from './20261125225442-operation-outlo
 export const migrations = [
   FirstTables20261123022918,
   RetiredDomains20261125223424,
+  TurningBack20261125224038,
   CountLiveOperationsByActor20261125224332,
   Reconciliation20261125225149,
   OperationOutlook20261125225442,

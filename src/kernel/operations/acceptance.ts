@@ -9,13 +9,15 @@ import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
 import { type Budgets, type Crowded, crowdedSql, tooMany } from './budgets.js';
 import { type Caller } from './caller.js';
-import { type Acceptance } from './define-operation.js';
+import { type Acceptance, type Acceptor } from './define-operation.js';
+import { type EndedFromOutside } from './end-from-outside.js';
 import { claimKey, findKept, keepAnswer, type KeptAnswer, type Once } from './idempotency.js';
-import { takeLocks } from './lock-table.js';
+import { ancestorsOf, takeLocks } from './lock-table.js';
 import { actionsAtFirst } from './operation-actions.js';
 import { type OperationState, type OperationView } from './operation-view.js';
 import { estimatedEndSql, waitsForSql } from './outlook.js';
-import { type RegisteredOperation } from './registry.js';
+import { overtake } from './overtake.js';
+import { type OperationRegistry, type RegisteredOperation } from './registry.js';
 import { firstRefusalEnds, type Verdict } from './verdict.js';
 
 /** What an operation's row holds in `input`: no plan yet means that it waited and has still to be judged. */
@@ -33,7 +35,17 @@ export interface Accepted {
   readonly waits: boolean;
   /** It is the first answer to the same key, given again. */
   readonly replayed: boolean;
+  /** What it took the objects from. */
+  readonly overtaken: EndedFromOutside;
 }
+
+/** An operation as part of another one: its id is made of the step, so that it is accepted once. */
+export interface AsChild {
+  readonly id: string;
+  readonly parentId: string;
+}
+
+const nothingOvertaken: EndedFromOutside = { ended: [], freed: [] };
 
 /** What is asked, and how. */
 export interface Request {
@@ -43,6 +55,9 @@ export interface Request {
   readonly onBusy: OnBusy;
   /** Null: it is not bounded. */
   readonly budgets: Budgets | null;
+  readonly child: AsChild | null;
+  /** Of those that it may overtake. */
+  readonly registry: OperationRegistry;
 }
 
 /** All that the accepting transaction came to: the operation, and for those who ask for the plan how. */
@@ -59,8 +74,8 @@ const insert: Statement = {
   text: `with crowded as (${crowdedSql('$1', '$6', '$13')}
     ), accepted as (
       insert into operation (id, kind, target_type, target_id, pool_id, actor, reason, input, state, trace_id,
-        priority, progress, started_at, ended_at)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, case when $9 = 'succeeded' then 100 end,
+        priority, parent_id, progress, started_at, ended_at)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $14, case when $9 = 'succeeded' then 100 end,
         case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end)
       returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
         to_char(${estimatedEndSql('operation')} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as estimate,
@@ -104,7 +119,7 @@ export async function acceptOperation(
 }
 
 async function acceptOnce(dataSource: DataSource, request: Request, once: Once | null): Promise<Accepted> {
-  const id = newId();
+  const id = request.child?.id ?? newId();
   const before = once && (await findKept(poolOf(dataSource), once));
   if (before) return givenAgain(before);
   try {
@@ -130,27 +145,37 @@ async function acceptOnce(dataSource: DataSource, request: Request, once: Once |
 function givenAgain({ body }: KeptAnswer): Accepted {
   if (body === null) throw new Error('The answer to an operation was kept without a body.');
   const operation = JSON.parse(body) as OperationView;
-  return { operation, publication: null, waits: false, replayed: true };
+  return { operation, publication: null, waits: false, replayed: true, overtaken: nothingOvertaken };
 }
 
 /** `checked`: absent when that was refused, which only a dry run lives to see. */
 export async function decide(
   tx: EntityManager,
   id: string,
-  { definition, input, caller, onBusy, budgets }: Request,
+  { definition, input, caller, onBusy, budgets, child, registry }: Request,
   checked: { readonly found: unknown } | undefined,
   verdict: Verdict,
 ): Promise<Decision> {
   const client = await clientOf(tx);
   const target = definition.target(input);
-  const blockers = await takeLocks(client, id, definition.locks(input), onBusy);
+  const locks = definition.locks(input);
+  const { blockers, ...overtaken } = definition.overtakes
+    ? await overtake(tx, registry, { operationId: id, definition, caller }, locks)
+    : {
+        ...nothingOvertaken,
+        blockers: await takeLocks(client, id, locks, {
+          onBusy,
+          ancestors: await ancestorsOf(client, child?.parentId ?? null),
+        }),
+      };
   const waits = blockers.length > 0;
-  if (waits && onBusy === 'refuse') verdict.refuse(busy(blockers));
+  if (waits && (onBusy === 'refuse' || definition.overtakes)) verdict.refuse(busy(blockers));
+  const by: Acceptor = { operationId: id, caller, overtaken: overtaken.ended };
   // Not judged while others are at it: what is waited for may change everything.
   const judged =
     waits || !checked
       ? undefined
-      : await verdict.attempt(() => judge(tx, id, definition, input, caller, checked.found), client);
+      : await verdict.attempt(() => judge(tx, by, definition, input, checked.found), client);
   const ended = judged !== undefined && !definition.runs;
   if (ended) await definition.settle(tx, judged.plan, { operationId: id, outcome: 'succeeded' });
   const state: OperationState = waits ? 'waiting' : ended ? 'succeeded' : 'queued';
@@ -169,6 +194,7 @@ export async function decide(
     JSON.stringify({ kind: definition.name, target, actor: caller.actor }),
     definition.priority,
     budgets && JSON.stringify(budgets),
+    child?.parentId ?? null,
   ]);
   if (!row) throw new Error('The operation was not written.');
   if (budgets && row.crowded) verdict.refuse(tooMany(row.crowded, caller.actor, budgets));
@@ -179,7 +205,7 @@ export async function decide(
     state,
     target: { type: target.type, id: target.id },
     poolId: judged?.poolId ?? null,
-    parentId: null,
+    parentId: child?.parentId ?? null,
     progress: ended ? 100 : null,
     steps: [],
     error: null,
@@ -197,7 +223,7 @@ export async function decide(
     actions: actionsAtFirst({ id, state }),
   };
   return {
-    accepted: { operation, publication: row.publication, waits, replayed: false },
+    accepted: { operation, publication: row.publication, waits, replayed: false, overtaken },
     blockers,
     judged,
   };
@@ -206,20 +232,19 @@ export async function decide(
 /** What the definition decides, and the locks that follow from it: under a lock that is held, a conflict is refused. */
 export async function judge(
   tx: EntityManager,
-  operationId: string,
+  by: Acceptor,
   definition: RegisteredOperation,
   input: unknown,
-  caller: Caller,
   found: unknown,
 ): Promise<Judged> {
-  const decided = await definition.accept(tx, input, { operationId, caller }, found);
+  const decided = await definition.accept(tx, input, by, found);
   const { poolId, moreLocks = [], plan, claims = [] } = decided;
-  const blockers = await takeLocks(await clientOf(tx), operationId, moreLocks, 'refuse');
+  const blockers = await takeLocks(await clientOf(tx), by.operationId, moreLocks, { onBusy: 'refuse' });
   if (blockers.length > 0) throw busy(blockers);
   return { plan: plan ?? null, poolId, moreLocks, claims };
 }
 
-function busy(blockers: Blocker[]): ProblemError {
+function busy(blockers: readonly Blocker[]): ProblemError {
   const [first] = blockers;
-  return objectBusy(first?.detail ?? 'Another operation holds the object.', { blockers });
+  return objectBusy(first?.detail ?? 'Another operation holds the object.', { blockers: [...blockers] });
 }

@@ -1,6 +1,6 @@
 import { type EntityManager } from 'typeorm';
 import { type z } from 'zod';
-import { type ProblemDefinition } from '../errors/problem.js';
+import { type Problem, type ProblemDefinition } from '../errors/problem.js';
 import { type Caller } from './caller.js';
 import { type LockRequest } from './locks.js';
 import { type PlanClaim } from './plan.js';
@@ -34,19 +34,39 @@ export interface OperationContext<Step extends string> {
    * again, its result is returned. A step found with an intent alone is run again, so `run` must be idempotent.
    * Results are JSON.
    */
-  step<R>(
+  step<R>(name: Step, work: StepWork<R>): Promise<R>;
+  /**
+   * Another operation as a step of this one, and its result as the step's. It runs under this one's locks: where this one
+   * holds an object, its children may have it too. Its problem is thrown. Going back cancels it, or waits for its end.
+   */
+  child<Services, I, P, ChildStep extends string, Found>(
     name: Step,
-    work: {
-      run: (fencing: StepFencing) => Promise<R>;
-      undo?: (result: R | null, fencing: StepFencing) => Promise<void>;
-    },
-  ): Promise<R>;
-  /** From here the operation only goes forward, or to `needs_attention`. */
+    definition: OperationDefinition<Services, I, P, ChildStep, Found>,
+    input: I,
+  ): Promise<unknown>;
+  /** From here the operation only goes forward, or to `needs_attention`: it can be neither cancelled nor undone. */
   pointOfNoReturn(): Promise<void>;
   /** 0–100, or null when nobody can say. Written at most a few times a second. */
   progress(percent: number | null): void;
   /** One short transaction, refused when a newer attempt has begun. Events and rows that belong together go in one. */
   transaction<R>(work: (tx: EntityManager) => Promise<R>): Promise<R>;
+}
+
+/** What a step does, and how it is taken back. */
+export interface StepWork<R> {
+  readonly run: (fencing: StepFencing) => Promise<R>;
+  /**
+   * Takes the effect back, when the operation fails or is cancelled before its point of no return; the last step first.
+   * `result` is null when the step did not end: it may have had its effect, a part of it, or none; `failure` is the
+   * problem that it ended with, if it did. Idempotent. What cannot be undone needs attention.
+   */
+  readonly undo?: (result: R | null, fencing: StepFencing, failure: Problem | null) => Promise<void>;
+  /**
+   * Asks whether the step had its effect, once nobody else can say, and never acts late: the caller may have turned to
+   * something else. The problem of a host that does not answer means that it cannot be known yet. Without it the
+   * operation waits for somebody's word.
+   */
+  readonly probe?: (fencing: StepFencing) => Promise<{ happened: true; result: R } | { happened: false }>;
 }
 
 /** Identifies one try of one step towards an agent; the caller adds the host's epoch and the domain's generation. */
@@ -60,6 +80,14 @@ export interface StepFencing {
 export interface Acceptor {
   readonly operationId: string;
   readonly caller: Caller;
+  /** Operations that were ended where they stood, so that this one need not wait: its agent calls carry them. */
+  readonly overtaken: readonly OvertakenAttempt[];
+}
+
+/** An operation's attempt number after it was overtaken: an agent that knows it refuses everything of before. */
+export interface OvertakenAttempt {
+  readonly operationId: string;
+  readonly attempt: number;
 }
 
 /** How an operation ended, for those who tidy up after it. Its locks are still held. */
@@ -83,6 +111,13 @@ export interface OperationDefinition<
   readonly role: string;
   /** Every refusal that `check` and `accept` declare; they stand in OpenAPI. */
   readonly errors: readonly ProblemDefinition[];
+  /**
+   * It never waits behind a lock, and is never refused for one whose holder is `overtakable`: that one ends `cancelled`
+   * where it stands, in this one's accepting transaction. For what must work while everything else hangs.
+   */
+  readonly overtakes?: boolean;
+  /** May be ended where it stands by one that overtakes, which leaves the object in a known state itself. Nothing is undone then; `settle` runs. */
+  readonly overtakable?: boolean;
   /** In order. A step is never renamed while operations are in flight: add `domain.start@2`. */
   readonly steps: readonly Step[];
   /** For how long `run` may take in all, waits included. */

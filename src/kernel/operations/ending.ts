@@ -5,6 +5,7 @@ import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
 import { type LockedObject } from './lock-table.js';
 import { type RegisteredOperation } from './registry.js';
+import { type OutcomeUnknown } from './superseded.js';
 
 /** The one who ends it: the newest attempt, or somebody's word on an operation that needs attention. */
 export type EndedBy = { readonly attempt: number } | { readonly word: true };
@@ -18,6 +19,7 @@ export interface Outcome {
 const end: Statement = {
   name: 'operation_end',
   text: `update operation set state = $3, ended_at = now(), result = $4, error = $5, lease_owner = null, lease_until = null,
+      attend_at = null,
       progress = case when $3 = 'succeeded' then 100 else progress end
     where id = $1 and ended_at is null and case when $2::int is null then state = 'needs_attention' else attempt = $2 end
     returning pool_id`,
@@ -70,31 +72,47 @@ export async function endOperation(
   });
 }
 
+/** The longest pause, in seconds, before a host is asked again. */
+const ATTEND_MOST = 15;
+
 const hold: Statement = {
   name: 'operation_needs_attention',
-  text: `with held as (
-      update operation set state = 'needs_attention', error = $3, lease_owner = null, lease_until = null
-      where id = $1 and attempt = $2 and ended_at is null returning id, pool_id
+  text: `with before as (
+      select id, state, error->>'code' as code from operation where id = $1 and attempt = $2 and ended_at is null for update
+    ), held as (
+      update operation o set state = 'needs_attention', error = $3, lease_owner = null, lease_until = null, attends = o.attends + 1,
+        attend_at = case when $4 then now() + least(2 ^ least(o.attends, 10), ${ATTEND_MOST}) * interval '1 second' end
+      from before where o.id = before.id returning o.id, o.pool_id
     ), told as (
       insert into event (type, object_type, object_id, pool_id, operation_id, changes)
-      select 'operation.updated', 'operation', id, pool_id, id,
-        jsonb_build_object('state', 'needs_attention', 'error', $3::jsonb) from held
+      select 'operation.updated', 'operation', held.id, pool_id, held.id,
+        jsonb_build_object('state', 'needs_attention', 'error', $3::jsonb)
+      from held join before on before.id = held.id
+      where before.state <> 'needs_attention' or before.code is distinct from $3::jsonb->>'code'
     )
-    select id from held`,
+    select held.id, before.state <> 'needs_attention' as first from held join before on before.id = held.id`,
 };
 
-/** Nobody can say what came of it: it keeps its locks and all it took, until somebody has looked. */
+/**
+ * Nobody can say what came of it: it keeps its locks and all it took, until its host can be asked (`askAgain`) or
+ * somebody has looked.
+ */
 export async function holdForAttention(
   dataSource: DataSource,
   definition: Pick<RegisteredOperation, 'doubt'>,
   operation: { readonly id: string; readonly plan: unknown },
   attempt: number,
-  error: Problem,
+  { reason, askAgain }: OutcomeUnknown,
 ): Promise<void> {
   await inTransaction(dataSource, async (tx) => {
-    const [held] = await rowsFrom(await clientOf(tx), hold, [operation.id, attempt, JSON.stringify(error)]);
+    const [held] = await rowsFrom<{ id: string; first: boolean }>(await clientOf(tx), hold, [
+      operation.id,
+      attempt,
+      JSON.stringify(reason),
+      askAgain,
+    ]);
     if (!held) return;
-    if (operation.plan !== undefined) await definition.doubt(tx, operation.plan);
+    if (operation.plan !== undefined && held.first) await definition.doubt(tx, operation.plan);
     markAppended(tx);
   });
 }

@@ -4,12 +4,18 @@ import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { markAppended } from '../events/append-event.js';
 import { type OnBusy } from '../schema/on-busy.js';
-import { type Accepted, acceptOperation, type Request } from './acceptance.js';
+import { violates } from '../database/constraint.js';
+import { type Accepted, acceptOperation, type AsChild, type Request } from './acceptance.js';
+import { retryOperation } from './attend.js';
 import { unbounded } from './budgets.js';
 import { type Caller } from './caller.js';
+import { cancelOperation } from './cancel.js';
+import { Children } from './children.js';
 import { giveBackAll } from './claim.js';
 import { type OperationDefinition } from './define-operation.js';
+import { type EndedFromOutside } from './end-from-outside.js';
 import { endOperation, type Outcome } from './ending.js';
+import { Endings } from './endings.js';
 import {
   defaultTiming,
   type EngineTiming,
@@ -26,7 +32,7 @@ import { planOperation } from './plan-operation.js';
 import { Presence } from './presence.js';
 import { QueueWatchdog } from './queue-watchdog.js';
 import { type Replica } from './replica.js';
-import { OperationRegistry } from './registry.js';
+import { OperationRegistry, type RegisteredOperation } from './registry.js';
 import { priorities } from './priority.js';
 import { inOrder, type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
@@ -42,6 +48,8 @@ export interface AcceptOptions {
 const THOROUGH_EVERY = 5;
 const CONCURRENCY = 50;
 const KEPT_FOR_URGENT = 10;
+/** How often a parent looks for the end of a child that may run elsewhere. */
+const CHILD_LOOK_MS = 500;
 
 /** Accepts operations, and in a worker runs them. One in a process. */
 export class OperationEngine {
@@ -54,6 +62,7 @@ export class OperationEngine {
   private readonly runner: Runner;
   private readonly watchdog: QueueWatchdog;
   private readonly metrics: OperationMetrics | undefined;
+  private readonly endings = new Endings(CHILD_LOOK_MS);
   private readonly background = new Set<Promise<void>>();
   private sweepTimer: NodeJS.Timeout | undefined;
   private sweeps = 0;
@@ -85,6 +94,12 @@ export class OperationEngine {
       leases: this.leases,
       processId,
       timing: this.timing,
+      children: new Children({
+        pool,
+        begin: (kind, input, by, child) => this.beginChild(kind, input, by, child),
+        cancel: (operationId, by) => this.cancel(operationId, by),
+        mayHaveEnded: (operationId, signal) => this.endings.next(operationId, signal),
+      }),
       log,
       onAppended: () => options.events?.poke(),
       onFreed: (objects) => this.inBackground(this.giveTurns(objects)),
@@ -129,7 +144,7 @@ export class OperationEngine {
     caller: Caller,
     { onBusy = 'refuse' }: AcceptOptions = {},
   ): Promise<OperationView> {
-    const request = this.requestOf(definition.name, input, caller, onBusy);
+    const request = this.requestOf(this.registry.get(definition.name), input, caller, onBusy);
     return (await this.promise(request, null)).operation;
   }
 
@@ -146,9 +161,44 @@ export class OperationEngine {
     asked: unknown = input,
   ): Promise<{ readonly plan: Plan } | Pick<Accepted, 'operation' | 'replayed'>> {
     const { caller, onBusy, idempotencyKey, dryRun } = terms;
-    const request = this.requestOf(definition.name, input, caller, onBusy);
+    const request = this.requestOf(this.registry.get(definition.name), input, caller, onBusy);
     if (dryRun) return { plan: await planOperation(this.dataSource, request) };
     return this.promise(request, onceFor(caller.actor, idempotencyKey, [definition.name, asked, onBusy]));
+  }
+
+  /**
+   * Takes an operation back, as `cancelOperation` says; returns once that is promised. Rejects with `operation.not_found`,
+   * `operation.bad_state`, `operation.past_no_return`. Asked again while it is being cancelled, nothing more happens.
+   */
+  async cancel(operationId: string, caller: Caller): Promise<void> {
+    const { outgoing, ...ended } = await cancelOperation(this.dataSource, this.registry, operationId, caller);
+    for (const { operation_id } of outgoing) this.leases.lose(operation_id, 'it was cancelled');
+    this.afterwards(ended, 'it was cancelled');
+    this.dispatch(outgoing);
+  }
+
+  /** One that needs attention goes on where it was, with its whole time anew. False: it needs none. */
+  async retry(operationId: string, caller: Caller): Promise<boolean> {
+    const outgoing = await retryOperation(this.dataSource, operationId, caller);
+    if (!outgoing) return false;
+    this.leases.lose(operationId, 'it was asked to go on');
+    this.dispatch([outgoing]);
+    return true;
+  }
+
+  /** Asks anew for what one that has failed or was cancelled was asked for: another operation. Nothing when it has done neither. */
+  async repeat(
+    operationId: string,
+    caller: Caller,
+    { onBusy = 'refuse' }: AcceptOptions = {},
+  ): Promise<OperationView | undefined> {
+    const [row] = await rowsFrom<{ kind: string; input: unknown }>(poolOf(this.dataSource), fruitless, [
+      operationId,
+    ]);
+    if (!row || !this.registry.knows(row.kind)) return undefined;
+    const definition = this.registry.get(row.kind);
+    const request = this.requestOf(definition, definition.parse(row.input), caller, onBusy);
+    return (await this.promise(request, null)).operation;
   }
 
   /** Somebody's word on an operation that needs attention: it has had its effect, or has not. False: it needs none. */
@@ -193,15 +243,30 @@ export class OperationEngine {
   }
 
   /** What Domus does of itself is bounded where it is decided, not here. */
-  private requestOf(name: string, input: unknown, caller: Caller, onBusy: OnBusy): Request {
+  private requestOf(
+    definition: RegisteredOperation,
+    input: unknown,
+    caller: Caller,
+    onBusy: OnBusy,
+    child: AsChild | null = null,
+  ): Request {
     const { budgets = unbounded } = this.options;
-    const bounded = caller.role !== 'system';
-    return { definition: this.registry.get(name), input, caller, onBusy, budgets: bounded ? budgets : null };
+    const bounded = caller.role !== 'system' && child === null;
+    return {
+      definition,
+      input,
+      caller,
+      onBusy,
+      budgets: bounded ? budgets : null,
+      child,
+      registry: this.registry,
+    };
   }
 
   private async promise(request: Request, once: Once | null): Promise<Accepted> {
     const accepted = await acceptOperation(this.dataSource, request, once);
-    const { operation, publication, waits } = accepted;
+    const { operation, publication, waits, overtaken } = accepted;
+    this.afterwards(overtaken, 'another operation has overtaken it');
     const { priority } = request.definition;
     if (publication !== null) this.dispatch([{ id: publication, operation_id: operation.id, priority }]);
     if (waits) this.inBackground(this.giveTurn(operation.id));
@@ -251,7 +316,30 @@ export class OperationEngine {
     this.relay.publish(elsewhere);
   }
 
+  /** After the commit of a transaction that ended operations which may run here. */
+  private afterwards({ ended, freed }: EndedFromOutside, why: string): void {
+    for (const one of ended) {
+      this.leases.lose(one.operationId, why);
+      this.tellEnded(one);
+    }
+    if (freed.length > 0) this.inBackground(this.giveTurns(freed));
+  }
+
+  /** A child runs in the process of its parent, whatever else has room there: the parent waits for it. */
+  private async beginChild(kind: string, input: unknown, caller: Caller, child: AsChild): Promise<void> {
+    const request = this.requestOf(this.registry.get(kind), input, caller, 'wait', child);
+    try {
+      const { operation, waits, overtaken } = await acceptOperation(this.dataSource, request, null);
+      this.afterwards(overtaken, 'another operation has overtaken it');
+      this.inBackground(waits ? this.giveTurn(operation.id) : this.runner.handle(operation.id));
+    } catch (error) {
+      // Another runner of the parent was first.
+      if (!violates(error, 'pk_operation')) throw error;
+    }
+  }
+
   private tellEnded(ended: OperationEnded): void {
+    this.endings.told(ended.operationId);
     const { onEnded, log } = this.options;
     this.metrics?.ended(ended);
     if (!onEnded) return;
@@ -273,6 +361,11 @@ export class OperationEngine {
     this.background.add(watched);
   }
 }
+
+const fruitless: Statement = {
+  name: 'operation_fruitless',
+  text: `select kind, input->'asked' as input from operation where id = $1 and state in ('failed', 'cancelled')`,
+};
 
 const attended: Statement = {
   name: 'operation_attended',

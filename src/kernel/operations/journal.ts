@@ -33,6 +33,20 @@ const failed: Statement = {
     where s.operation_id = fence.id and s.position = $3 returning s.position`,
 };
 
+const undoing: Statement = {
+  name: 'operation_step_undoing',
+  text: `with fence as (${FENCE})
+    update operation_step s set state = 'undoing', attempt = $2, ended_at = null from fence
+    where s.operation_id = fence.id and s.position = $3 returning s.position`,
+};
+
+const undone: Statement = {
+  name: 'operation_step_undone',
+  text: `with fence as (${FENCE})
+    update operation_step s set state = 'undone', ended_at = now() from fence
+    where s.operation_id = fence.id and s.position = $3 returning s.position`,
+};
+
 const noReturn: Statement = {
   name: 'operation_no_return',
   text: `update operation o set past_no_return = true where o.id = $1 and o.attempt = $2 and o.ended_at is null returning o.id`,
@@ -68,6 +82,14 @@ export class Journal {
 
   failed(position: number, error: Problem): Promise<void> {
     return this.write(this.pool, failed, [position, JSON.stringify(error)]);
+  }
+
+  undoing(position: number): Promise<void> {
+    return this.write(this.pool, undoing, [position]);
+  }
+
+  undone(position: number): Promise<void> {
+    return this.write(this.pool, undone, [position]);
   }
 
   pointOfNoReturn(): Promise<void> {

@@ -85,6 +85,11 @@ export class LeaseKeeper {
     if (this.leases.get(lease.operationId) === lease) this.leases.delete(lease.operationId);
   }
 
+  /** Somebody else has taken the operation: if it runs here, it stops at once. */
+  lose(operationId: string, why: string): void {
+    this.leases.get(operationId)?.lose(why);
+  }
+
   get count(): number {
     return this.leases.size;
   }

@@ -2,6 +2,7 @@ import { type EntityManager } from 'typeorm';
 import { type Blocker } from '../errors/problem.js';
 import { clientOf, type Connection, rowsFrom, type Statement } from '../database/statement.js';
 import { objectBusy } from '../errors/problems.js';
+import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
 import { holderOrder, holderSql } from './busy.js';
 import { incompatibleSql, inLockingOrder, lockKey, type LockRequest } from './locks.js';
@@ -19,6 +20,17 @@ const enter: Statement = {
   text: `select pg_advisory_xact_lock(hashtextextended(key, 7044)) from unnest($1::text[]) as key`,
 };
 
+/** SQL: an ancestor's lock on the same object, or null. `family`: an array of the ancestors' ids. */
+const coverSql = (lock: string, family: string): string =>
+  `(select u.operation_id from object_lock u where u.object_type = ${lock}.object_type and u.object_id = ${lock}.object_id
+     and u.granted and u.operation_id = any(${family}) limit 1)`;
+
+/** SQL: who waits for this object waits for an ancestor's end, so that a child must not wait for him. */
+const underSql = (lock: string, family: string): string => `${coverSql(lock, family)} is not null`;
+
+/** SQL: the ancestors' ids, out of the statement's own `ancestor`. */
+const FAMILY = '(array(select id from ancestor))';
+
 /** Who waits is in the way as well: a newcomer that fits beside the holder would otherwise overtake for ever. */
 const take: Statement = {
   name: 'object_lock_take',
@@ -27,22 +39,33 @@ const take: Statement = {
     ), conflict as (
       select a.place, l.granted, l.ticket, ${holderSql('l', 'o')} as blocker
       from asked a join object_lock l using (object_type, object_id) left join operation o on o.id = l.operation_id
-      where l.operation_id <> $1 and ${incompatibleSql('a.mode', 'l.mode')}
+      where l.operation_id <> $1 and l.operation_id <> all($6::uuid[]) and ${incompatibleSql('a.mode', 'l.mode')}
+        and (l.granted or not ($7 or ${underSql('l', '$6::uuid[]')}))
     ), taken as (
-      insert into object_lock (object_type, object_id, operation_id, mode, granted)
-      select object_type, object_id, $1, mode, not exists (select from conflict) from asked
+      insert into object_lock (object_type, object_id, operation_id, mode, granted, under)
+      select object_type, object_id, $1, mode, not exists (select from conflict),
+        ${coverSql('asked', '$6::uuid[]')}
+      from asked
       where $5 or not exists (select from conflict) order by place
       on conflict (object_type, object_id, operation_id) do update set mode = excluded.mode where excluded.mode = 'exclusive'
     )
     select blocker from conflict c order by c.place, ${holderOrder('c')}`,
 };
 
+export interface TakeOptions {
+  readonly onBusy: OnBusy;
+  /** Its parent and those above: their locks are never in the way. */
+  readonly ancestors?: readonly string[];
+  /** Those that wait for the objects are not in the way either. */
+  readonly overtakes?: boolean;
+}
+
 /** Enters the objects, then grants all of the locks or none. Answers with those in the way; none means granted. */
 export async function takeLocks(
   client: Connection,
   operationId: string,
   requests: readonly LockRequest[],
-  onBusy: 'refuse' | 'wait',
+  { onBusy, ancestors = [], overtakes = false }: TakeOptions,
 ): Promise<Blocker[]> {
   const wanted = inLockingOrder(requests);
   if (wanted.length === 0) return [];
@@ -53,8 +76,50 @@ export async function takeLocks(
     wanted.map(({ id }) => id),
     wanted.map(({ mode }) => mode),
     onBusy === 'wait',
+    ancestors,
+    overtakes,
   ]);
   return conflicts.map(({ blocker }) => blocker);
+}
+
+const above: Statement = {
+  name: 'operation_ancestors',
+  text: `with recursive ancestor as (
+      select $1::uuid as id
+      union select p.parent_id from ancestor a join operation p on p.id = a.id where p.parent_id is not null)
+    select id from ancestor`,
+};
+
+/** Nothing for an operation of its own. */
+export async function ancestorsOf(client: Connection, parentId: string | null): Promise<string[]> {
+  if (parentId === null) return [];
+  return (await rowsFrom<{ id: string }>(client, above, [parentId])).map(({ id }) => id);
+}
+
+const holding: Statement = {
+  name: 'object_lock_holders',
+  text: `select distinct l.operation_id as id
+    from unnest($2::text[], $3::uuid[], $4::text[]) as a(object_type, object_id, mode)
+    join object_lock l using (object_type, object_id)
+    where l.operation_id <> $1 and l.granted and ${incompatibleSql('a.mode', 'l.mode')}`,
+};
+
+/** Enters the objects and names the operations that hold them against these requests. */
+export async function holdersOf(
+  client: Connection,
+  operationId: string,
+  requests: readonly LockRequest[],
+): Promise<string[]> {
+  const wanted = inLockingOrder(requests);
+  if (wanted.length === 0) return [];
+  await enterObjects(client, wanted);
+  const rows = await rowsFrom<{ id: string }>(client, holding, [
+    operationId,
+    wanted.map(({ type }) => type),
+    wanted.map(({ id }) => id),
+    wanted.map(({ mode }) => mode),
+  ]);
+  return rows.map(({ id }) => id);
 }
 
 async function enterObjects(
@@ -71,7 +136,7 @@ async function enterObjects(
 export async function refuseWhileBusy(tx: EntityManager, requests: readonly LockRequest[]): Promise<void> {
   const client = await clientOf(tx);
   const self = newId();
-  const blockers = await takeLocks(client, self, requests, 'refuse');
+  const blockers = await takeLocks(client, self, requests, { onBusy: 'refuse' });
   if (blockers.length > 0)
     throw objectBusy(blockers[0]?.detail ?? 'Another operation holds the object.', { blockers });
   await client.query(`delete from object_lock where operation_id = $1`, [self]);
@@ -108,15 +173,20 @@ const wantedBy: Statement = {
 /** All or none: granted when nothing that is held, and nothing whose turn comes before, is in the way. Queues the operation. */
 const grant: Statement = {
   name: 'object_lock_grant',
-  text: `with grantable as (
+  text: `with recursive ancestor as (
+      select parent_id as id from operation where id = $1 and parent_id is not null
+      union select p.parent_id from ancestor a join operation p on p.id = a.id where p.parent_id is not null
+    ), grantable as (
       select o.id, o.pool_id from operation o where o.id = $1 and o.state = 'waiting' and not exists (
         select from object_lock mine join object_lock other using (object_type, object_id)
           left join operation p on p.id = other.operation_id
         where mine.operation_id = $1 and other.operation_id <> $1
-          and (other.granted or (${seniorSinceSql('p')}, other.ticket) < (${seniorSinceSql('o')}, mine.ticket))
-          and ${incompatibleSql('mine.mode', 'other.mode')})
+          and (other.granted or ((${seniorSinceSql('p')}, other.ticket) < (${seniorSinceSql('o')}, mine.ticket)
+            and not ${underSql('mine', FAMILY)}))
+          and ${incompatibleSql('mine.mode', 'other.mode')} and other.operation_id not in (select id from ancestor))
     ), granted as (
-      update object_lock set granted = true from grantable g where operation_id = g.id
+      update object_lock l set granted = true, under = ${coverSql('l', FAMILY)}
+      from grantable g where l.operation_id = g.id
     ), queued as (
       update operation o set state = 'queued' from grantable g where o.id = g.id
     ), told as (

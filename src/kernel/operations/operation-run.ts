@@ -11,20 +11,32 @@ import {
   operationTimedOut,
 } from '../errors/problems.js';
 import { type Caller } from './caller.js';
+import { type Children } from './children.js';
 import { type JournalledStep } from './claim.js';
-import { type OperationContext, type StepFencing } from './define-operation.js';
+import {
+  type OperationContext,
+  type OperationDefinition,
+  type StepFencing,
+  type StepWork,
+} from './define-operation.js';
 import { type EngineTiming, type Log } from './engine-options.js';
 import { Journal } from './journal.js';
 import { type Lease } from './lease.js';
-import { OutcomeUnknown } from './superseded.js';
+import { NothingMoreToUndo, OutcomeUnknown } from './superseded.js';
 
 const PROGRESS_EVERY_MS = 300;
+
+/** `forward`; `asking`: not a step is done before it is known what came of the last one; `back`: only to undo what was done. */
+export type Direction = 'forward' | 'asking' | 'back';
 
 export interface RunParts {
   readonly dataSource: DataSource;
   readonly journal: Journal;
   readonly lease: Lease;
   readonly caller: Caller;
+  readonly direction: Direction;
+  /** An earlier attempt came past its point of no return. */
+  readonly committed: boolean;
   /** In the order of the definition. */
   readonly stepNames: readonly string[];
   /** By name; what this attempt adds stays in it, so that a repeated `run` goes on where it was. */
@@ -32,18 +44,28 @@ export interface RunParts {
   /** Aborted when the operation's time is over. */
   readonly timeOver: AbortSignal;
   readonly timing: EngineTiming;
+  readonly children: Children;
   readonly log: Log;
   readonly onAppended: () => void;
   /** Repeats a write until the database is back. */
   persist<R>(write: () => Promise<R>): Promise<R>;
+  /** What was in doubt has happened: answers with the new end of the operation's time. */
+  goOn(): Promise<AbortSignal>;
 }
+
+type Undo = (fencing: StepFencing) => Promise<void>;
 
 /** The context that a definition's `run` works with: one attempt at one operation. */
 export class OperationRun implements OperationContext<string> {
   readonly operationId: string;
   readonly attempt: number;
   readonly caller: Caller;
-  readonly signal: AbortSignal;
+  /** In the order in which the steps began. */
+  private readonly undos = new Map<string, Undo>();
+  private direction: Direction;
+  private past: boolean;
+  private timeOver: AbortSignal;
+  private limit: AbortSignal;
   private percent: number | null | undefined;
   private progressTimer: NodeJS.Timeout | undefined;
 
@@ -51,18 +73,39 @@ export class OperationRun implements OperationContext<string> {
     this.operationId = parts.lease.operationId;
     this.attempt = parts.lease.attempt;
     this.caller = parts.caller;
-    this.signal = AbortSignal.any([parts.lease.lost, parts.timeOver]);
+    this.direction = parts.direction;
+    this.past = parts.committed;
+    this.timeOver = parts.timeOver;
+    this.limit = AbortSignal.any([parts.lease.lost, parts.timeOver]);
   }
 
-  async step<R>(name: string, work: { run: (fencing: StepFencing) => Promise<R> }): Promise<R> {
-    const { journal, steps, stepNames, persist } = this.parts;
-    const position = stepNames.indexOf(name);
-    if (position < 0) throw new Error(`The definition does not name the step ${name}.`);
+  get signal(): AbortSignal {
+    return this.limit;
+  }
+
+  /** Is there anything that could be undone? */
+  get undoable(): boolean {
+    return this.undos.size > 0;
+  }
+
+  /** Past the point of no return. */
+  get committed(): boolean {
+    return this.past;
+  }
+
+  async step<R>(name: string, work: StepWork<R>): Promise<R> {
+    const { journal, steps, persist } = this.parts;
+    const position = this.positionOf(name);
     const known = steps.get(name);
+    if (known) this.remember(name, work);
     if (known?.state === 'done') return known.result as R;
+    if (this.direction === 'back') throw new NothingMoreToUndo();
     if (known?.state === 'failed' && known.error) throw ProblemError.fromProblem(known.error);
     this.signal.throwIfAborted();
+    if (this.direction === 'asking') return this.ask(name, known, work);
     await persist(() => journal.intent(position, name));
+    steps.set(name, { name, state: 'intent', result: null, error: null });
+    this.remember(name, work);
     try {
       const result = asStored(await this.try(name, work.run, known !== undefined));
       await persist(() => journal.done(position, result));
@@ -71,56 +114,52 @@ export class OperationRun implements OperationContext<string> {
     } catch (error) {
       this.parts.lease.lost.throwIfAborted();
       if (error instanceof OutcomeUnknown || isDatabaseUnavailable(error)) throw error;
-      const problem = this.asProblem(error, name);
-      const sent = problem.toProblem(this.caller.traceId);
-      await persist(() => journal.failed(position, sent));
-      steps.set(name, { name, state: 'failed', result: null, error: sent });
-      throw problem;
+      throw await this.fail(name, this.asProblem(error, name));
     }
   }
 
-  /**
-   * A host or a database that does not answer says nothing about the effect: the same call is made again, under the same
-   * operation and step, and the agent answers a duplicate from its journal. When the time is over with a call that may
-   * have arrived, the outcome is unknown.
-   */
-  private async try<R>(
-    step: string,
-    run: (fencing: StepFencing) => Promise<R>,
-    mayHaveActed: boolean,
-  ): Promise<R> {
-    const { lease, timeOver, timing, persist } = this.parts;
-    let acted = mayHaveActed;
-    for (let tried = 0; ; tried++) {
-      await persist(() => lease.check());
-      try {
-        return await run({ operationId: this.operationId, step, attempt: this.attempt });
-      } catch (error) {
-        lease.lost.throwIfAborted();
-        if (isProblem(error, callFenced)) await persist(() => lease.check(true));
-        const away = isAway(error);
-        if (!away && !timeOver.aborted) throw error;
-        acted ||= !(error instanceof ProblemError && error.hadNoEffect);
-        const pause = Math.min(timing.retryFirst * 2 ** tried, timing.retryMost);
-        if (!timeOver.aborted) {
-          await delay(pause, undefined, { signal: this.signal }).catch(() => undefined);
-        }
-        lease.lost.throwIfAborted();
-        if (!timeOver.aborted) continue;
-        const last = away && error instanceof ProblemError ? error : operationTimedOut('Its time is over.');
-        if (!acted) throw last;
-        const reason = last.toProblem(this.caller.traceId);
-        throw new OutcomeUnknown({
-          ...reason,
-          detail: `Nobody can say whether the step ${step} had its effect: ${reason.detail}`,
-        });
-      }
+  child<Services, I, P, Step extends string, Found>(
+    name: string,
+    definition: OperationDefinition<Services, I, P, Step, Found>,
+    input: I,
+  ): Promise<unknown> {
+    const { children } = this.parts;
+    const of = { operationId: this.operationId, step: name };
+    return this.step(name, {
+      run: () => children.run(of, definition.name, input, this.caller, this.signal),
+      undo: () => children.takeBack(of, this.caller, this.signal),
+      probe: () => children.found(of),
+    });
+  }
+
+  /** Undoes what was done, the last first. What cannot be undone is `OutcomeUnknown`. */
+  async undo(): Promise<void> {
+    const { journal, steps, persist } = this.parts;
+    this.direction = 'back';
+    for (const [name, undo] of [...this.undos].reverse()) {
+      const position = this.positionOf(name);
+      if (steps.get(name)?.state === 'undone') continue;
+      await persist(() => journal.undoing(position));
+      await this.undoStep(name, undo);
+      await persist(() => journal.undone(position));
+      const known = steps.get(name);
+      if (known) steps.set(name, { ...known, state: 'undone' });
     }
+  }
+
+  /** Time for going back, or for going on after a doubt. */
+  allow(timeOver: AbortSignal): void {
+    this.timeOver = timeOver;
+    this.limit = AbortSignal.any([this.parts.lease.lost, timeOver]);
   }
 
   async pointOfNoReturn(): Promise<void> {
+    // One that goes back never came here.
+    if (this.direction === 'back') throw new NothingMoreToUndo();
     this.signal.throwIfAborted();
+    if (this.past) return;
     await this.parts.persist(() => this.parts.journal.pointOfNoReturn());
+    this.past = true;
   }
 
   progress(percent: number | null): void {
@@ -144,6 +183,125 @@ export class OperationRun implements OperationContext<string> {
 
   close(): void {
     clearTimeout(this.progressTimer);
+  }
+
+  private positionOf(name: string): number {
+    const position = this.parts.stepNames.indexOf(name);
+    if (position < 0) throw new Error(`The definition does not name the step ${name}.`);
+    return position;
+  }
+
+  private remember<R>(name: string, { undo }: StepWork<R>): void {
+    if (!undo || this.undos.has(name)) return;
+    this.undos.set(name, (fencing) => {
+      const known = this.parts.steps.get(name);
+      return undo((known?.result ?? null) as R | null, fencing, known?.error ?? null);
+    });
+  }
+
+  private async fail(name: string, problem: ProblemError): Promise<ProblemError> {
+    const { journal, steps, persist } = this.parts;
+    const sent = problem.toProblem(this.caller.traceId);
+    await persist(() => journal.failed(this.positionOf(name), sent));
+    steps.set(name, { name, state: 'failed', result: null, error: sent });
+    return problem;
+  }
+
+  /** The step whose outcome nobody knew. Once it is known to have happened, the rest goes on as ever. */
+  private async ask<R>(name: string, known: JournalledStep | undefined, { probe }: StepWork<R>): Promise<R> {
+    const { journal, steps, persist, lease } = this.parts;
+    const unknown = (detail: string, askAgain: boolean): OutcomeUnknown => {
+      const problem = operationTimedOut(`Nobody can say whether the step ${name} had its effect: ${detail}`);
+      return new OutcomeUnknown(problem.toProblem(this.caller.traceId), askAgain);
+    };
+    // The doubt was not about a step: what is left to do is for somebody to look at.
+    if (!known) throw unknown('it was never begun.', false);
+    if (!probe) throw unknown('only somebody who looks can tell.', false);
+    await persist(() => lease.check());
+    let answer;
+    try {
+      answer = await probe({ operationId: this.operationId, step: name, attempt: this.attempt });
+    } catch (error) {
+      lease.lost.throwIfAborted();
+      if (isDatabaseUnavailable(error)) throw error;
+      if (isAway(error) && error instanceof ProblemError)
+        throw new OutcomeUnknown(
+          {
+            ...error.toProblem(this.caller.traceId),
+            detail: `Nobody can say whether the step ${name} had its effect: ${error.detail}`,
+          },
+          true,
+        );
+      throw unknown(this.asProblem(error, name).detail, false);
+    }
+    if (!answer.happened)
+      throw await this.fail(name, operationTimedOut(`The step ${name} was not done within its time.`));
+    const result = asStored(answer.result);
+    await persist(() => journal.done(this.positionOf(name), result));
+    steps.set(name, { name, state: 'done', result, error: null });
+    this.allow(await this.parts.goOn());
+    this.direction = 'forward';
+    return result;
+  }
+
+  private async undoStep(name: string, undo: Undo): Promise<void> {
+    try {
+      await this.try(`undo ${name}`, undo, true);
+    } catch (error) {
+      this.parts.lease.lost.throwIfAborted();
+      if (isDatabaseUnavailable(error)) throw error;
+      const reason =
+        error instanceof OutcomeUnknown
+          ? error.reason
+          : this.asProblem(error, `undo ${name}`).toProblem(this.caller.traceId);
+      throw new OutcomeUnknown(
+        { ...reason, detail: `The step ${name} could not be undone: ${reason.detail}` },
+        error instanceof OutcomeUnknown && error.askAgain,
+      );
+    }
+  }
+
+  /**
+   * A host or a database that does not answer says nothing about the effect: the same call is made again, under the same
+   * operation and step, and the agent answers a duplicate from its journal. When the time is over with a call that may
+   * have arrived, the outcome is unknown.
+   */
+  private async try<R>(
+    step: string,
+    run: (fencing: StepFencing) => Promise<R>,
+    mayHaveActed: boolean,
+  ): Promise<R> {
+    const { lease, timing, persist } = this.parts;
+    const { timeOver } = this;
+    let acted = mayHaveActed;
+    for (let tried = 0; ; tried++) {
+      await persist(() => lease.check());
+      try {
+        return await run({ operationId: this.operationId, step, attempt: this.attempt });
+      } catch (error) {
+        lease.lost.throwIfAborted();
+        if (isProblem(error, callFenced)) await persist(() => lease.check(true));
+        const away = isAway(error);
+        if (!away && !timeOver.aborted) throw error;
+        acted ||= !(error instanceof ProblemError && error.hadNoEffect);
+        const pause = Math.min(timing.retryFirst * 2 ** tried, timing.retryMost);
+        if (!timeOver.aborted) {
+          await delay(pause, undefined, { signal: this.signal }).catch(() => undefined);
+        }
+        lease.lost.throwIfAborted();
+        if (!timeOver.aborted) continue;
+        const last = away && error instanceof ProblemError ? error : operationTimedOut('Its time is over.');
+        if (!acted) throw last;
+        const reason = last.toProblem(this.caller.traceId);
+        throw new OutcomeUnknown(
+          {
+            ...reason,
+            detail: `Nobody can say whether the step ${step} had its effect: ${reason.detail}`,
+          },
+          true,
+        );
+      }
+    }
   }
 
   /** Anything but a declared refusal is a bug: it is logged here, once, and told without its details. */

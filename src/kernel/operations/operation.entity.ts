@@ -21,6 +21,7 @@ import {
 @Index('ix_operation_usual', ['kind', 'endedAt'], { where: `state = 'succeeded'` })
 @Index('ix_operation_live', ['state'], { where: `ended_at is null` })
 @Index('ix_operation_live_actor', ['actor'], { where: `ended_at is null` })
+@Index('ix_operation_attend', ['attendAt'], { where: `attend_at is not null` })
 export class OperationEntity {
   @IdColumn() id!: string;
   /** `<noun>.<verb>`: the name of the definition that runs it. */
@@ -52,6 +53,12 @@ export class OperationEntity {
   @TimeColumn({ nullable: true }) cancelRequestedAt!: Date | null;
   /** Set: only forward, or `needs_attention`. */
   @FlagColumn() pastNoReturn!: boolean;
+  /** Set: what was done is being undone, whoever runs it, and this is what it then ends as: `{ outcome, error }`. */
+  @JsonColumn({ nullable: true }) turnedBack!: unknown;
+  /** Of one that needs attention: when the host is asked again what came of it; null where only somebody's word helps. */
+  @TimeColumn({ nullable: true }) attendAt!: Date | null;
+  /** How often it has been asked in vain. */
+  @IntColumn({ default: 0 }) attends!: number;
   @NowColumn() createdAt!: Date;
   @TimeColumn({ nullable: true }) startedAt!: Date | null;
   @TimeColumn({ nullable: true }) endedAt!: Date | null;

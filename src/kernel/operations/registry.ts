@@ -18,6 +18,8 @@ export interface RegisteredOperation {
   readonly deadlineMs: number;
   readonly runs: boolean;
   readonly priority: number;
+  readonly overtakes: boolean;
+  readonly overtakable: boolean;
   /** Of an operation's row; the other methods take what came from here, or from the face. */
   parse(stored: unknown): unknown;
   target(input: unknown): ObjectRef;
@@ -52,6 +54,8 @@ export class OperationRegistry {
       deadlineMs: definition.deadlineMs,
       runs: definition.run !== undefined,
       priority,
+      overtakes: definition.overtakes ?? false,
+      overtakable: definition.overtakable ?? false,
       parse: (stored) => definition.input.parse(stored),
       target: (input) => definition.target(input as I),
       locks: (input) => definition.locks(input as I),
@@ -67,6 +71,11 @@ export class OperationRegistry {
     const found = this.byName.get(name);
     if (!found) throw new Error(`Operation ${name} is not registered.`);
     return found;
+  }
+
+  /** False for a kind of a newer or older server. */
+  knows(name: string): boolean {
+    return this.byName.has(name);
   }
 
   /** How long each kind may run, in milliseconds: what a claim needs to know, and which kinds this process can run at all. */

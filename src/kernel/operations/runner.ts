@@ -7,21 +7,26 @@ import { ProblemError } from '../errors/problem.js';
 import { internalError, operationTimedOut } from '../errors/problems.js';
 import { judge } from './acceptance.js';
 import { type Caller } from './caller.js';
-import { type Claimed, claimOperation } from './claim.js';
+import { type Claimed, claimOperation, type TurnedBack } from './claim.js';
 import { endOperation, holdForAttention, type Outcome } from './ending.js';
 import { type EngineTiming, type Log, type OperationEnded } from './engine-options.js';
 import { Journal } from './journal.js';
 import { type Lease, type LeaseKeeper } from './lease.js';
 import { type LockedObject } from './lock-table.js';
+import { type Children } from './children.js';
 import { OperationRun } from './operation-run.js';
 import { type OperationRegistry, type RegisteredOperation } from './registry.js';
 import { OperationSuperseded, OutcomeUnknown } from './superseded.js';
+import { goOn, turnBack } from './turn-back.js';
+
+const toOutcome = ({ outcome, error }: TurnedBack): Outcome => ({ state: outcome, error });
 
 /** What came of it is known; only the tidying up failed. */
 const noDoubt = { doubt: async () => undefined };
 
 /** How long `run` may take to notice that its time is over. */
 const LAST_WORDS_MS = 5_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 const storePlan: Statement = {
   name: 'operation_store_plan',
@@ -39,6 +44,7 @@ export interface RunnerParts {
   readonly leases: LeaseKeeper;
   readonly processId: string;
   readonly timing: EngineTiming;
+  readonly children: Children;
   readonly log: Log;
   readonly onAppended: () => void;
   readonly onFreed: (objects: readonly LockedObject[]) => void;
@@ -95,6 +101,9 @@ export class Runner {
     let plan = claimed.input.plan;
     let outcome: Outcome;
     try {
+      // It was cancelled before it was judged: nothing was taken.
+      if (plan === undefined && claimed.turned_back)
+        return await this.end(claimed, definition, plan, toOutcome(claimed.turned_back), persist);
       if (plan === undefined)
         plan = await persist(() => this.judgeLate(claimed, journal, definition, caller));
       outcome = definition.runs
@@ -109,7 +118,7 @@ export class Runner {
             definition,
             { id: claimed.id, plan },
             claimed.attempt,
-            error.reason,
+            error,
           ),
         );
         this.parts.log.warn({ operationId: claimed.id, kind: claimed.kind }, error.message);
@@ -129,34 +138,81 @@ export class Runner {
     plan: unknown,
     persist: <R>(write: () => Promise<R>) => Promise<R>,
   ): Promise<Outcome> {
-    const { dataSource, timing, log, onAppended } = this.parts;
-    const time = new AbortController();
-    const timer = setTimeout(
-      () => time.abort(operationTimedOut('The operation did not end within its time.')),
-      claimed.left_ms,
-    );
+    const { dataSource, timing, log, onAppended, children } = this.parts;
+    const pool = poolOf(dataSource);
+    const times = new Times();
     const run = new OperationRun({
       dataSource,
       journal,
       lease,
       caller,
+      committed: claimed.past_no_return,
+      direction: claimed.turned_back ? 'back' : claimed.state === 'needs_attention' ? 'asking' : 'forward',
       stepNames: definition.steps,
       steps: new Map(claimed.steps.map((step) => [step.name, step])),
-      timeOver: time.signal,
+      timeOver: times.over(claimed.left_ms),
       timing,
+      children,
       log,
       onAppended,
       persist,
+      goOn: async () => {
+        const left = await persist(() => goOn(pool, claimed.id, claimed.attempt));
+        onAppended();
+        return times.over(left ?? 0);
+      },
     });
+    const within = (): Promise<unknown> => this.within(run, lease, definition, plan, caller.traceId, persist);
+    try {
+      if (claimed.turned_back) return await this.goBack(run, within, claimed.turned_back);
+      try {
+        return { state: 'succeeded', result: await within() };
+      } catch (error) {
+        lease.lost.throwIfAborted();
+        if (error instanceof OutcomeUnknown) throw error;
+        const problem = this.asProblem(error, claimed).toProblem(claimed.trace_id);
+        if (!run.undoable && !run.committed) return { state: 'failed', error: problem };
+        const left = await persist(() => turnBack(pool, claimed.id, claimed.attempt, problem));
+        onAppended();
+        // Past its point of no return: it can neither go back nor be called a failure.
+        if (left === undefined) throw new OutcomeUnknown(problem, false);
+        run.allow(times.over(left));
+        await run.undo();
+        return { state: 'failed', error: problem };
+      }
+    } finally {
+      times.close();
+      run.close();
+    }
+  }
+
+  /** What was done is found by going through `run` once more, which stops where nothing was done. */
+  private async goBack(
+    run: OperationRun,
+    within: () => Promise<unknown>,
+    back: TurnedBack,
+  ): Promise<Outcome> {
+    await within().catch((stopped: unknown) => {
+      if (stopped instanceof OperationSuperseded || stopped instanceof OutcomeUnknown) throw stopped;
+    });
+    await run.undo();
+    return toOutcome(back);
+  }
+
+  /** `run`, for as long as this runner is the one and the time is not over. */
+  private async within(
+    run: OperationRun,
+    lease: Lease,
+    definition: RegisteredOperation,
+    plan: unknown,
+    traceId: string,
+    persist: <R>(write: () => Promise<R>) => Promise<R>,
+  ): Promise<unknown> {
     const over = new AbortController();
     try {
       for (;;) {
         try {
-          const result = await Promise.race([
-            definition.run(run, plan),
-            gone(run.signal, lease.lost, over.signal, caller.traceId),
-          ]);
-          return { state: 'succeeded', result };
+          return await Promise.race([definition.run(run, plan), gone(run, lease.lost, over.signal, traceId)]);
         } catch (error) {
           lease.lost.throwIfAborted();
           if (!isDatabaseUnavailable(error)) throw error;
@@ -166,8 +222,6 @@ export class Runner {
       }
     } finally {
       over.abort();
-      clearTimeout(timer);
-      run.close();
     }
   }
 
@@ -185,7 +239,13 @@ export class Runner {
       // A commit whose answer was lost: what it decided stands.
       const [before] = await rowsFrom<{ plan: unknown }>(await clientOf(tx), storedPlan, [claimed.id]);
       if (before) return before.plan;
-      const { plan, poolId } = await judge(tx, claimed.id, definition, input, caller, found);
+      const { plan, poolId } = await judge(
+        tx,
+        { operationId: claimed.id, caller, overtaken: [] },
+        definition,
+        input,
+        found,
+      );
       await rowsFrom(await clientOf(tx), storePlan, [
         claimed.id,
         claimed.attempt,
@@ -212,7 +272,8 @@ export class Runner {
       if (error instanceof OperationSuperseded) throw error;
       // `settle` has a bug: trying for ever would not mend it, and nothing was given back.
       const problem = this.asProblem(error, claimed).toProblem(claimed.trace_id);
-      await persist(() => holdForAttention(dataSource, noDoubt, { id, plan }, attempt, problem));
+      const unknown = new OutcomeUnknown(problem, false);
+      await persist(() => holdForAttention(dataSource, noDoubt, { id, plan }, attempt, unknown));
       return;
     }
     if (!freed) throw new OperationSuperseded('another runner has ended it');
@@ -244,21 +305,45 @@ export class Runner {
 }
 
 /** Rejects when the runner has lost the operation, or some seconds after its time was over: a `run` that ignores its signal holds nobody up. */
-function gone(signal: AbortSignal, lost: AbortSignal, over: AbortSignal, traceId: string): Promise<never> {
+function gone(
+  run: { readonly signal: AbortSignal },
+  lost: AbortSignal,
+  over: AbortSignal,
+  traceId: string,
+): Promise<never> {
   return new Promise((_, reject) => {
     const listen = { once: true, signal: over };
-    const leave = (): void => {
-      if (lost.aborted) reject(lost.reason as Error);
-      else {
+    const watch = (signal: AbortSignal): void => {
+      const leave = (): void => {
+        if (lost.aborted) return reject(lost.reason as Error);
+        // It was given more time meanwhile.
+        if (run.signal !== signal) return watch(run.signal);
         lost.addEventListener('abort', () => reject(lost.reason as Error), listen);
         const timer = setTimeout(() => {
           const problem = operationTimedOut('The operation did not end within its time.').toProblem(traceId);
-          reject(new OutcomeUnknown(problem));
+          reject(new OutcomeUnknown(problem, true));
         }, LAST_WORDS_MS);
         over.addEventListener('abort', () => clearTimeout(timer), { once: true });
-      }
+      };
+      if (signal.aborted) leave();
+      else signal.addEventListener('abort', leave, listen);
     };
-    if (signal.aborted) leave();
-    else signal.addEventListener('abort', leave, listen);
+    watch(run.signal);
   });
+}
+
+/** The ends of the times that an operation is given, one after the other. */
+class Times {
+  private readonly timers: NodeJS.Timeout[] = [];
+
+  over(afterMs: number): AbortSignal {
+    const time = new AbortController();
+    const end = (): void => time.abort(operationTimedOut('The operation did not end within its time.'));
+    this.timers.push(setTimeout(end, Math.min(afterMs, LONGEST_TIMER_MS)));
+    return time.signal;
+  }
+
+  close(): void {
+    for (const timer of this.timers) clearTimeout(timer);
+  }
 }

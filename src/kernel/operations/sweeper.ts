@@ -1,6 +1,6 @@
 import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
-import { unownedSql } from './claim.js';
+import { unownedSql, wantsRunnerSql } from './claim.js';
 import { seniorSinceSql } from './priority.js';
 import { type Outgoing, outgoingSql } from './relay.js';
 import { presenceCte, presentInCteSql } from './presence.js';
@@ -9,7 +9,8 @@ const LONGEST_WAIT_MS = 60_000;
 
 /**
  * Two things that nobody else sees: a publication that no worker took (the queue lost it, or is slow: each new one waits
- * twice as long, so that a long queue is not made longer), and an operation whose runner is gone. One sweeper at a time.
+ * twice as long, so that a long queue is not made longer), and an operation whose runner is gone, or whose host is to be
+ * asked again what came of it. One sweeper at a time.
  */
 const sweep: Statement = {
   name: 'operation_sweep',
@@ -21,10 +22,10 @@ const sweep: Statement = {
       returning b.operation_id, b.publication
     ), due as (
       select s.operation_id, max(s.publication) + 1 as publication from stale s join operation o on o.id = s.operation_id
-      where o.ended_at is null and o.state in ('queued', 'running', 'cancelling', 'undoing') group by s.operation_id
+      where o.ended_at is null and ${wantsRunnerSql('o')} group by s.operation_id
       union
       select o.id, 1 from operation o
-      where (select mine from turn) and o.ended_at is null and o.state in ('running', 'cancelling', 'undoing')
+      where (select mine from turn) and o.ended_at is null and o.state <> 'queued' and ${wantsRunnerSql('o')}
         and not exists (select from outbox b where b.operation_id = o.id)
         and (o.lease_owner is null or o.lease_until < now() or ($2 and not ${presentInCteSql('o.lease_owner')}))
     )

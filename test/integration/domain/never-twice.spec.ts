@@ -5,6 +5,7 @@ import { callTimedOut } from '../../../src/kernel/errors/problems.js';
 import { holdForAttention } from '../../../src/kernel/operations/ending.js';
 import { operationRetention } from '../../../src/kernel/operations/operation-retention.js';
 import { Retention } from '../../../src/kernel/retention/retention.js';
+import { OutcomeUnknown } from '../../../src/kernel/operations/superseded.js';
 import { startDomain } from '../../../src/modules/domain/operations/start-domain.js';
 import { eventually } from '../../support/eventually.js';
 import { GIBIBYTE, type TestHost, type TestPool, testPool } from '../../support/test-pool.js';
@@ -110,7 +111,7 @@ describe('a domain never runs twice', () => {
     const doubt = { doubt: (tx: never, plan: never) => startDomain.doubt!(tx, plan) };
     const error = callTimedOut('planned by the test').toProblem('trace');
     const operation = { id: start.body.id, plan: row.plan };
-    await holdForAttention(pool.source, doubt as never, operation, row.attempt, error);
+    await holdForAttention(pool.source, doubt as never, operation, row.attempt, new OutcomeUnknown(error, false));
     expect(await pool.domain(id)).toMatchObject({ state: 'unknown', hostId: first.id });
 
     await pool.rest('POST', `/v1/operations/${start.body.id}/resolve`, { outcome: 'failed' });

@@ -51,7 +51,7 @@ describe.each<PostgresVersion>([18, 15])('the lock table on PostgreSQL %i', (ver
   async function ask(requests: LockRequest[], waits: boolean): Promise<string | null> {
     const id = randomUUID();
     return inTransaction(async (client) => {
-      const blockers = await takeLocks(client, id, requests, waits ? 'wait' : 'refuse');
+      const blockers = await takeLocks(client, id, requests, { onBusy: waits ? 'wait' : 'refuse' });
       if (blockers.length > 0 && !waits) return null;
       const state = blockers.length > 0 ? 'waiting' : 'running';
       await client.query(

@@ -1,0 +1,101 @@
+import { v5 as namedId } from 'uuid';
+import { type Pool } from 'pg';
+import { rowsFrom, type Statement } from '../database/statement.js';
+import { type Problem, ProblemError, isProblem } from '../errors/problem.js';
+import { callTimedOut, internalError } from '../errors/problems.js';
+import { type Caller } from './caller.js';
+import { operationBadState, operationPastNoReturn } from './operation-problems.js';
+import { type OperationState } from './operation-view.js';
+
+/** The step of a parent that a child stands for. */
+export interface ChildOf {
+  readonly operationId: string;
+  readonly step: string;
+}
+
+interface ChildRow {
+  readonly state: OperationState;
+  readonly ended: boolean;
+  readonly result: unknown;
+  readonly error: Problem | null;
+  [column: string]: unknown;
+}
+
+const look: Statement = {
+  name: 'operation_child',
+  text: `select state, ended_at is not null as ended, result, error from operation where id = $1`,
+};
+
+/** What children need of the engine. */
+export interface ChildrenParts {
+  readonly pool: Pool;
+  /** Accepts the child under this id, unless it is accepted already, and begins it in this process at once. */
+  begin(kind: string, input: unknown, caller: Caller, at: { id: string; parentId: string }): Promise<void>;
+  cancel(operationId: string, caller: Caller): Promise<void>;
+  /** Resolves when the operation may have ended; rejects when `signal` aborts. */
+  mayHaveEnded(operationId: string, signal: AbortSignal): Promise<void>;
+}
+
+/** One id for one step, so that a second runner of the parent finds the child that the first one began. */
+const idOf = ({ operationId, step }: ChildOf): string => namedId(step, operationId);
+
+/** Operations as steps of others. */
+export class Children {
+  constructor(private readonly parts: ChildrenParts) {}
+
+  /** Begins it, if it has not begun, and waits for its end. Its result, or its problem is thrown. */
+  async run(
+    of: ChildOf,
+    kind: string,
+    input: unknown,
+    caller: Caller,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const id = idOf(of);
+    if (!(await this.find(id))) await this.parts.begin(kind, input, caller, { id, parentId: of.operationId });
+    const ended = await this.end(id, signal);
+    if (ended.state !== 'succeeded') throw problemOf(ended);
+    return ended.result;
+  }
+
+  /** Cancels it, or waits for it where that cannot be. One that has succeeded stays as it is. */
+  async takeBack(of: ChildOf, caller: Caller, signal: AbortSignal): Promise<void> {
+    const id = idOf(of);
+    const child = await this.find(id);
+    if (!child || child.ended) return;
+    try {
+      await this.parts.cancel(id, caller);
+    } catch (error) {
+      if (!isProblem(error, operationBadState, operationPastNoReturn)) throw error;
+    }
+    await this.end(id, signal);
+  }
+
+  async found(of: ChildOf): Promise<{ happened: true; result: unknown } | { happened: false }> {
+    const child = await this.find(idOf(of));
+    if (child && !child.ended) throw callTimedOut('The operation that it began has not ended.');
+    return child?.state === 'succeeded' ? { happened: true, result: child.result } : { happened: false };
+  }
+
+  private async end(id: string, signal: AbortSignal): Promise<ChildRow> {
+    for (;;) {
+      const ended = this.parts.mayHaveEnded(id, signal);
+      const child = await this.find(id).catch(async (error: unknown) => {
+        ended.catch(() => undefined);
+        throw error;
+      });
+      if (child?.ended) {
+        ended.catch(() => undefined);
+        return child;
+      }
+      await ended;
+    }
+  }
+
+  private async find(id: string): Promise<ChildRow | undefined> {
+    return (await rowsFrom<ChildRow>(this.parts.pool, look, [id]))[0];
+  }
+}
+
+const problemOf = ({ state, error }: ChildRow): ProblemError =>
+  error ? ProblemError.fromProblem(error) : internalError(`The operation that it began has ended: ${state}.`);

@@ -8,6 +8,7 @@ import {
   inspectDomain,
   pauseDomain,
   readDomainSpec,
+  resetDomain,
   resumeDomain,
   startDomain,
 } from './domain.js';
@@ -43,6 +44,7 @@ export const agentCalls = {
   readFacts,
   releaseJournal,
   repositoryRoom,
+  resetDomain,
   resumeDomain,
   startDomain,
   subscribeState,

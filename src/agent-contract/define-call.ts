@@ -15,6 +15,14 @@ export const fence = z.object({
   hostEpoch: z.int().positive(),
   /** Set on calls about one domain. Start and migration take it forward. */
   domain: z.object({ id: uuid, generation: z.int().nonnegative() }).nullable(),
+  /**
+   * Operations that this one has overtaken, with the attempt that they were raised to: from now on everything of theirs
+   * below it is late, before this call acts. Older agents do not know it, and go by the generation alone.
+   */
+  overtakes: z
+    .array(z.object({ operationId: uuid, attempt: z.int().positive() }))
+    .max(64)
+    .optional(),
 });
 export type Fence = z.output<typeof fence>;
 

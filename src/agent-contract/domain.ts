@@ -170,6 +170,19 @@ export const forceOff = defineCall({
   deadlineMs: 20_000,
 });
 
+/**
+ * Presses the reset button: the guest begins anew in the same run. Repeated under the same fence it is answered from the
+ * agent's journal; after an agent that died half-way it may be pressed twice. Overtakes what is under way on the domain.
+ */
+export const resetDomain = defineCall({
+  name: 'domain.reset',
+  input: target,
+  output: observedDomain,
+  errors: [...lifecycleErrors, capabilityAbsent],
+  effect: 'write',
+  deadlineMs: 20_000,
+});
+
 /** Idempotent: pausing a paused domain is no error. */
 export const pauseDomain = defineCall({
   name: 'domain.pause',

@@ -28,6 +28,7 @@ interface Parts {
 
 interface Write extends Numbers {
   readonly step: string;
+  readonly overtakes: readonly { operationId: string; attempt: number }[] | undefined;
 }
 
 interface Running {
@@ -86,6 +87,8 @@ export class Dispatch {
   ): Promise<unknown> {
     const write = readNumbers(bound, prepared, request);
     this.refuseLate(write);
+    for (const overtaken of write.overtakes ?? [])
+      this.parts.fencing.noteAttempt(overtaken.operationId, overtaken.attempt, this.now());
     const key = effectKey(write, prepared.input);
     const running = this.running.get(key);
     if (running) {
@@ -123,9 +126,19 @@ export class Dispatch {
     const write = this.running.get(key)?.write;
     if (!write) throw new Error('A write began that is not entered as running.');
     this.refuseLate(write);
-    const { call, operationId, step, attempt, hostEpoch, domain } = write;
+    const { call, operationId, step, attempt, hostEpoch, domain, overtakes } = write;
+    const overtaken = overtakes && { overtakes: [...overtakes] };
     try {
-      await this.parts.journal.begin({ key, call, operationId, step, attempt, hostEpoch, domain });
+      await this.parts.journal.begin({
+        key,
+        call,
+        operationId,
+        step,
+        attempt,
+        hostEpoch,
+        domain,
+        ...overtaken,
+      });
     } catch (error) {
       // A guest that filled the disk must still be ended; force-off is the same however often it is done.
       if (!prepared.overtakes) throw error;
@@ -168,8 +181,8 @@ function readNumbers(bound: BoundCall, prepared: PreparedCall, request: RequestF
   const { domain } = prepared;
   if (fence.domain && (fence.domain.id !== domain?.id || fence.domain.generation !== domain.generation))
     throw requestInvalid('The fence speaks of another domain or generation than the input.');
-  const { operationId, step, attempt, hostEpoch } = fence;
-  return { call: bound.call.name, operationId, step, attempt, hostEpoch, domain };
+  const { operationId, step, attempt, hostEpoch, overtakes } = fence;
+  return { call: bound.call.name, operationId, step, attempt, hostEpoch, domain, overtakes };
 }
 
 /** The input has passed the contract's schema, so equal inputs have equal texts. */

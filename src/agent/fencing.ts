@@ -59,11 +59,15 @@ export class Fencing {
       throw callFenced(`Generation ${mark.forcedOff.generation} of the domain was forced off.`);
   }
 
+  noteAttempt(operationId: string, attempt: number, at: number): void {
+    const known = this.attempts.get(operationId)?.attempt ?? 0;
+    this.attempts.set(operationId, { attempt: Math.max(known, attempt), at });
+  }
+
   /** Remembers a call that passed. */
   note(numbers: Numbers, at: number): void {
     this.noteEpoch(numbers.hostEpoch);
-    const known = this.attempts.get(numbers.operationId)?.attempt ?? 0;
-    this.attempts.set(numbers.operationId, { attempt: Math.max(known, numbers.attempt), at });
+    this.noteAttempt(numbers.operationId, numbers.attempt, at);
     if (!numbers.domain) return;
     const { id, generation } = numbers.domain;
     this.noteGeneration(id, generation, at);
@@ -98,10 +102,7 @@ export class Fencing {
   /** Takes in a line that `marks` made. */
   restore(entry: MarksEntry): void {
     this.noteEpoch(entry.hostEpoch);
-    for (const { operationId, attempt, at } of entry.attempts) {
-      const known = this.attempts.get(operationId)?.attempt ?? 0;
-      this.attempts.set(operationId, { attempt: Math.max(known, attempt), at });
-    }
+    for (const { operationId, attempt, at } of entry.attempts) this.noteAttempt(operationId, attempt, at);
     for (const { id, generation, at, forcedOff } of entry.domains) {
       this.noteGeneration(id, generation, at);
       const mark = this.domains.get(id);

@@ -97,6 +97,19 @@ export interface ServesSerialConsoles {
   openConsole(domainId: string, consoleId: string): Promise<Duplex>;
 }
 
+/** A driver that can reset a guest's machine. Announced as the capability `domain.reset`. */
+export interface ResetsGuests {
+  /**
+   * Presses the reset button: the guest begins anew where it is, with the same process, generation and devices; what it had
+   * not written is lost. A paused guest stays paused. `domain.bad_state` once it has ended.
+   */
+  reset(domainId: string): Promise<ObservedDomain>;
+}
+
+export function resetsGuests(driver: HypervisorDriver): driver is HypervisorDriver & ResetsGuests {
+  return 'reset' in driver;
+}
+
 export function servesSerialConsoles(
   driver: HypervisorDriver,
 ): driver is HypervisorDriver & ServesSerialConsoles {

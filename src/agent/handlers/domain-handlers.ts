@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   askShutdown,
   awaitHalt,
+  capabilityAbsent,
   domainBadState,
   forceOff,
   forgetDomain,
@@ -10,10 +11,11 @@ import {
   type ObservedDomain,
   pauseDomain,
   readDomainSpec,
+  resetDomain,
   resumeDomain,
   startDomain,
 } from '../../agent-contract/index.js';
-import { type HypervisorDriver } from '../../hypervisor-driver/driver.js';
+import { type HypervisorDriver, resetsGuests } from '../../hypervisor-driver/driver.js';
 import { callFenced } from '../../kernel/errors/problems.js';
 import { type Backends } from '../../storage-backend/backends.js';
 import { handle, type Handlers } from '../bound-call.js';
@@ -46,6 +48,7 @@ type DomainCall =
   | 'inspectDomain'
   | 'pauseDomain'
   | 'readDomainSpec'
+  | 'resetDomain'
   | 'resumeDomain'
   | 'startDomain';
 
@@ -104,6 +107,16 @@ export function domainHandlers(parts: DomainParts): Pick<Handlers, DomainCall> {
         return driver.resume(target.domainId);
       },
       ofTarget,
+    ),
+
+    resetDomain: handle(
+      resetDomain,
+      async (target) => {
+        if (!resetsGuests(driver)) throw capabilityAbsent('This hypervisor cannot reset a guest.');
+        await refuseOtherGeneration(driver, target);
+        return driver.reset(target.domainId);
+      },
+      { ...ofTarget, overtakes: true },
     ),
 
     forgetDomain: handle(

@@ -23,6 +23,8 @@ export const journalEntry = z.discriminatedUnion('kind', [
     attempt: z.int(),
     hostEpoch: z.int(),
     domain: domainNumber.nullable(),
+    /** Of other operations: what the fence said was overtaken. */
+    overtakes: z.array(z.object({ operationId: z.string(), attempt: z.int() })).optional(),
   }),
   /** The answer, so that a duplicate gets it too. */
   z.object({ kind: z.literal('end'), at: z.int(), key: z.string(), outcome }),

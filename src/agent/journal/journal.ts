@@ -116,6 +116,8 @@ export class Journal {
       case 'begin':
         this.remembered.set(entry.key, { begin: entry, outcome: null });
         this.fencing.note(entry, entry.at);
+        for (const { operationId, attempt } of entry.overtakes ?? [])
+          this.fencing.noteAttempt(operationId, attempt, entry.at);
         return;
       case 'end': {
         const begun = this.remembered.get(entry.key);

@@ -1,10 +1,11 @@
-import { servesSerialConsoles } from '../driver.js';
+import { resetsGuests, servesSerialConsoles } from '../driver.js';
 import { exerciseConsole } from './console.js';
 import { exerciseFencing } from './fencing.js';
 import { type DriverHarness, type ExamOptions } from './harness.js';
 import { exerciseKeptSpec } from './kept-spec.js';
 import { exerciseLifecycle } from './lifecycle.js';
 import { exerciseRecovery } from './recovery.js';
+import { exerciseReset } from './reset.js';
 
 /** The one exam of all hypervisor drivers. A bug of a driver first becomes a question here. */
 export function exerciseDriver(
@@ -27,6 +28,7 @@ export function exerciseDriver(
       const names = capabilities.map((one) => one.name);
       expect(names).toEqual([...new Set(names)].sort());
       expect(names.includes('console.serial')).toBe(servesSerialConsoles(harness.driver));
+      expect(names.includes('domain.reset')).toBe(resetsGuests(harness.driver));
     });
 
     exerciseLifecycle(given, options);
@@ -34,5 +36,6 @@ export function exerciseDriver(
     exerciseRecovery(given, options);
     exerciseKeptSpec(given);
     exerciseConsole(given, options);
+    exerciseReset(given, options);
   });
 }

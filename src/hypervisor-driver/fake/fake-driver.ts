@@ -12,6 +12,7 @@ import {
   type DomainListener,
   type Fingerprint,
   type HypervisorDriver,
+  type ResetsGuests,
   type RunnableDomain,
   type ServesSerialConsoles,
 } from '../driver.js';
@@ -32,7 +33,8 @@ export interface FakeDriverOptions {
 }
 
 export type FakeDriver = HypervisorDriver &
-  ServesSerialConsoles & { readonly hypervisor: FakeHypervisor; readonly faults: Faults };
+  ServesSerialConsoles &
+  ResetsGuests & { readonly hypervisor: FakeHypervisor; readonly faults: Faults };
 
 /** A driver without a hypervisor: guests are rows in memory that keep every promise of the interface. Any number per process. */
 export function createFakeDriver(options: FakeDriverOptions = {}): FakeDriver {
@@ -68,6 +70,7 @@ class Fake implements FakeDriver {
         'disk.qcow2',
         'disk.raw',
         'domain.pause',
+        'domain.reset',
         'domain.shutdown',
         'network.user',
       ].map((name): Capability => ({ name, support: 'supported' })),
@@ -135,6 +138,15 @@ class Fake implements FakeDriver {
 
   resume(domainId: string): Promise<ObservedDomain> {
     return this.faults.around('resume', domainId, () => this.turn(domainId, 'running'));
+  }
+
+  reset(domainId: string): Promise<ObservedDomain> {
+    return this.faults.around('reset', domainId, async () => {
+      const guest = this.known(domainId);
+      if (!isLive(guest)) throw domainBadState(`Domain ${domainId} is ${guest.state}.`);
+      await this.hypervisor.reset(domainId);
+      return this.word(domainId);
+    });
   }
 
   forget(domainId: string): Promise<void> {

@@ -13,7 +13,7 @@ export interface FakeGuest {
 
 /** One thing that really happened to a guest. What must happen once is counted here. */
 export interface FakeEffect {
-  readonly effect: 'started' | 'ended' | 'paused' | 'resumed' | 'asked' | 'forgotten';
+  readonly effect: 'started' | 'ended' | 'paused' | 'resumed' | 'asked' | 'reset' | 'forgotten';
   readonly domainId: string;
   readonly generation: number;
   readonly at: string;

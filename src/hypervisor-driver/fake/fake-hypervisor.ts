@@ -82,9 +82,17 @@ export class FakeHypervisor {
       logs,
     });
     this.note('started', domain.id);
-    for (const { id } of domain.consoles)
-      this.print(domain.id, id, `GUEST-READY kernel=fake cpus=${domain.vcpus}\r\n${PROMPT}`);
+    this.boot(domain);
     return this.changed(domain.id);
+  }
+
+  reset(domainId: string): Promise<void> {
+    const guest = this.guests.get(domainId);
+    if (!guest || !isLive(guest)) return this.writing;
+    this.note('reset', domainId);
+    guest.closing = false;
+    this.boot(guest.domain, '\r\n');
+    return this.changed(domainId);
   }
 
   turn(domainId: string, state: 'running' | 'paused', by: FakeEffect['by'] = 'agent'): Promise<void> {
@@ -110,8 +118,7 @@ export class FakeHypervisor {
   rebootInside(domainId: string): Promise<void> {
     const guest = this.guests.get(domainId);
     if (guest?.domain.onReboot === 'halt') return this.end(domainId, 'halted');
-    for (const { id } of guest?.domain.consoles ?? [])
-      this.print(domainId, id, `\r\nGUEST-READY kernel=fake cpus=${guest?.domain.vcpus}\r\n${PROMPT}`);
+    if (guest) this.boot(guest.domain, '\r\n');
     return this.save();
   }
 
@@ -169,6 +176,11 @@ export class FakeHypervisor {
     if (!guest) return;
     guest.logs[consoleId] = ((guest.logs[consoleId] ?? '') + text).slice(-LOG_LIMIT);
     this.lineOf(domainId, consoleId).feed(Buffer.from(text));
+  }
+
+  private boot({ id: domainId, consoles, vcpus }: RunnableDomain, before = ''): void {
+    for (const { id } of consoles)
+      this.print(domainId, id, `${before}GUEST-READY kernel=fake cpus=${vcpus}\r\n${PROMPT}`);
   }
 
   private obeySoon(domainId: string): void {

@@ -10,6 +10,7 @@ export type FaultPoint =
   | 'forceOff'
   | 'pause'
   | 'resume'
+  | 'reset'
   | 'forget'
   | 'openConsole';
 

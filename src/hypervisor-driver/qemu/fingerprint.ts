@@ -40,6 +40,7 @@ export async function qemuFingerprint({ binary, machine }: QemuSettings): Promis
       'disk.qcow2',
       'disk.raw',
       'domain.pause',
+      'domain.reset',
       'domain.shutdown',
       'network.user',
     ].map(supported),

@@ -11,6 +11,7 @@ import { callFenced } from '../../kernel/errors/problems.js';
 import {
   type DomainListener,
   type HypervisorDriver,
+  type ResetsGuests,
   type RunnableDomain,
   type ServesSerialConsoles,
 } from '../driver.js';
@@ -48,11 +49,13 @@ interface Starting {
   readonly result: Promise<ObservedDomain>;
 }
 
-export function createQemuDriver(options: QemuDriverOptions): HypervisorDriver & ServesSerialConsoles {
+export function createQemuDriver(
+  options: QemuDriverOptions,
+): HypervisorDriver & ServesSerialConsoles & ResetsGuests {
   return new QemuDriver(settle(options));
 }
 
-class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
+class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests {
   readonly kind = 'qemu';
   private readonly known = new Map<string, Known>();
   private readonly starting = new Map<string, Starting>();
@@ -150,6 +153,19 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles {
 
   resume(domainId: string): Promise<ObservedDomain> {
     return this.turn(domainId, 'cont', 'running');
+  }
+
+  async reset(domainId: string): Promise<ObservedDomain> {
+    const { known, guest } = this.alive(domainId);
+    await this.tell(domainId, known, async () => {
+      if ((await guest.state()).over) throw domainBadState(`Domain ${domainId} has ended.`);
+      // What the guest's own reboot leads to is also what QEMU makes of this one, unless it is told otherwise.
+      const halts = known.record.domain.onReboot === 'halt';
+      if (halts) await guest.execute('set-action', { reboot: 'reset' });
+      await guest.execute('system_reset');
+      if (halts) await guest.execute('set-action', { reboot: 'shutdown' });
+    });
+    return (await this.inspect(domainId)) ?? this.word(domainId);
   }
 
   async forget(domainId: string): Promise<void> {

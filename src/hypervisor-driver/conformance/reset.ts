@@ -28,7 +28,7 @@ export function exerciseReset(given: () => DriverHarness, { bootMs }: ExamOption
       2 * bootMs + 15_000,
     );
 
-    it("lets it begin anew whatever its own reboot leads to, which stays as it was", async () => {
+    it('lets it begin anew whatever its own reboot leads to, which stays as it was', async () => {
       const domain = { ...given().aDomain(), onReboot: 'halt' as const };
       await driver().start(domain);
       expect(await driver().reset(domain.id)).toMatchObject({ state: 'running' });

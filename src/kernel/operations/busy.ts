@@ -16,6 +16,19 @@ export const holderSql = (l: string, o: string): string =>
 /** In which order those are named who hold one object, or wait for it: as they came, the holders first. */
 export const holderOrder = (l: string): string => `${l}.granted desc, ${l}.ticket`;
 
+/** The same for a verb that overtakes: only holders that may not be ended where they stand are in its way. `firm`: their kinds. */
+export const firmReason = (type: string, mode: LockMode, firm: readonly string[]): Reason => ({
+  problem: objectBusy,
+  blockers: (t) =>
+    blockersSql(
+      holderSql('l', 'o'),
+      holderOrder('l'),
+      `object_lock l join operation o on o.id = l.operation_id
+        where l.object_type = '${type}' and l.object_id = ${t}.id and l.granted and ${incompatibleSql(`'${mode}'`, 'l.mode')}
+          and (o.past_no_return or o.kind in (${firm.map((kind) => `'${kind}'`).join(', ')}))`,
+    ),
+});
+
 /** A lock that the verb would not get, by the one compatibility table. `id` is the object's, of the row `t`. */
 export const busyReason = (type: string, mode: LockMode, id: Sql = (t) => `${t}.id`): Reason => ({
   problem: objectBusy,

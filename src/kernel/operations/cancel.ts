@@ -1,5 +1,5 @@
 import { type DataSource } from 'typeorm';
-import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
+import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { markAppended } from '../events/append-event.js';
 import { type Caller } from './caller.js';
@@ -23,6 +23,11 @@ const family: Statement = {
       select o.id from operation o join family f on o.parent_id = f.id where o.ended_at is null)
     select o.id, o.state, o.attempt, o.past_no_return, o.ended_at is not null as ended
     from operation o where o.id in (select id from family) order by o.id for update`,
+};
+
+const one: Statement = {
+  name: 'operation_cancel_one',
+  text: `select id, state, attempt, past_no_return, ended_at is not null as ended from operation where id = $1`,
 };
 
 /**
@@ -99,6 +104,13 @@ export function cancelOperation(
     markAppended(tx);
     return { ...ended, outgoing };
   });
+}
+
+/** Refuses what `cancelOperation` would refuse. Changes nothing. */
+export async function checkCancel(dataSource: DataSource, operationId: string): Promise<void> {
+  const [own] = await rowsFrom<Member>(poolOf(dataSource), one, [operationId]);
+  if (!own) throw operationNotFound(`There is no operation ${operationId}.`);
+  refuse(own);
 }
 
 function refuse({ state, past_no_return, ended }: Member): void {

@@ -9,7 +9,7 @@ import { type Accepted, acceptOperation, type AsChild, type Request } from './ac
 import { retryOperation } from './attend.js';
 import { unbounded } from './budgets.js';
 import { type Caller } from './caller.js';
-import { cancelOperation } from './cancel.js';
+import { cancelOperation, checkCancel } from './cancel.js';
 import { Children } from './children.js';
 import { giveBackAll } from './claim.js';
 import { type OperationDefinition } from './define-operation.js';
@@ -177,6 +177,11 @@ export class OperationEngine {
     this.dispatch(outgoing);
   }
 
+  /** Refuses what `cancel` would refuse, and changes nothing. */
+  checkCancel(operationId: string): Promise<void> {
+    return checkCancel(this.dataSource, operationId);
+  }
+
   /** One that needs attention goes on where it was, with its whole time anew. False: it needs none. */
   async retry(operationId: string, caller: Caller): Promise<boolean> {
     const outgoing = await retryOperation(this.dataSource, operationId, caller);
@@ -184,21 +189,6 @@ export class OperationEngine {
     this.leases.lose(operationId, 'it was asked to go on');
     this.dispatch([outgoing]);
     return true;
-  }
-
-  /** Asks anew for what one that has failed or was cancelled was asked for: another operation. Nothing when it has done neither. */
-  async repeat(
-    operationId: string,
-    caller: Caller,
-    { onBusy = 'refuse' }: AcceptOptions = {},
-  ): Promise<OperationView | undefined> {
-    const [row] = await rowsFrom<{ kind: string; input: unknown }>(poolOf(this.dataSource), fruitless, [
-      operationId,
-    ]);
-    if (!row || !this.registry.knows(row.kind)) return undefined;
-    const definition = this.registry.get(row.kind);
-    const request = this.requestOf(definition, definition.parse(row.input), caller, onBusy);
-    return (await this.promise(request, null)).operation;
   }
 
   /** Somebody's word on an operation that needs attention: it has had its effect, or has not. False: it needs none. */
@@ -361,11 +351,6 @@ export class OperationEngine {
     this.background.add(watched);
   }
 }
-
-const fruitless: Statement = {
-  name: 'operation_fruitless',
-  text: `select kind, input->'asked' as input from operation where id = $1 and state in ('failed', 'cancelled')`,
-};
 
 const attended: Statement = {
   name: 'operation_attended',

@@ -7,8 +7,8 @@ import {
   type StateReason,
   type VerbReasons,
 } from '../../kernel/database/reason.js';
-import { hostUnreachable } from '../../kernel/errors/problems.js';
-import { busyReason } from '../../kernel/operations/busy.js';
+import { capabilityAbsent, hostUnreachable } from '../../kernel/errors/problems.js';
+import { busyReason, firmReason } from '../../kernel/operations/busy.js';
 import { hostAwaySql } from '../host/index.js';
 import { heldReason } from '../storage/index.js';
 import { domainBadState, hostMemoryInsufficient } from './domain.errors.js';
@@ -127,6 +127,30 @@ const onGuest = (verb: DomainVerb): readonly Reason[] => [
   hostBusy,
 ];
 
+/** Whoever ends a guest or presses its reset button waits for nobody but these. */
+const firm = firmReason('domain', 'exclusive', ['domain.create', 'domain.delete']);
+
+/** A domain that is being started has a host and no guest yet: that start can be ended as well. */
+const badStateForForce: Reason = {
+  problem: domainBadState,
+  blockers: (t) => `case when ${t}.host_id is null then ${badStateOf.force_off.blockers(t)} end`,
+};
+
+const cannotReset: Reason = {
+  problem: capabilityAbsent,
+  blockers: (t) =>
+    blockersSql(
+      blockerSql({
+        code: capabilityAbsent.code,
+        detail: `'Host ' || h.name || ' does not offer domain.reset.'`,
+        object: { type: `'host'`, id: 'h.id' },
+        clearedBy: literal('It runs on another host.'),
+      }),
+      'h.id',
+      `host h where h.id = ${t}.host_id and not h.capabilities @> '[{"name": "domain.reset"}]'`,
+    ),
+};
+
 /** In the order in which the verbs ask. */
 export const domainReasons: VerbReasons<DomainAction> = {
   update: [],
@@ -136,6 +160,7 @@ export const domainReasons: VerbReasons<DomainAction> = {
   reboot: onGuest('reboot'),
   pause: onGuest('pause'),
   resume: onGuest('resume'),
-  forceOff: onGuest('force_off'),
+  reset: [hostAway, firm, badStateOf.reset, nowhere, hostBusy, cannotReset],
+  forceOff: [hostAway, firm, badStateForForce, nowhere, hostBusy],
   delete: [busy, badStateOf.delete],
 };

@@ -12,7 +12,7 @@ import {
   type OnCrash,
   type OnReboot,
 } from './domain.schema.js';
-import { type DomainVerb, allowedStates, mayBegin } from './domain.states.js';
+import { type DomainVerb, allowedStates, livingStates, mayBegin } from './domain.states.js';
 
 export interface DomainRow {
   id: string;
@@ -83,6 +83,10 @@ export const findDomain = (tx: EntityManager, id: string): Promise<DomainRow | u
 export const findAndLockDomain = (tx: EntityManager, id: string): Promise<DomainRow | undefined> =>
   firstRowOf<DomainRow>(tx, `select ${COLUMNS} from domain where id = $1 for update`, [id]);
 
+/** It has a host and no guest yet, or none any more: an operation is about to start it there, or to tidy up. */
+export const isBeingStarted = ({ state, hostId }: Pick<DomainRow, 'state' | 'hostId'>): boolean =>
+  hostId !== null && !livingStates.includes(state);
+
 /**
  * The row of a domain whose state lets the verb begin; `domain.bad_state` otherwise, naming the states that would. A caller
  * who named a revision is refused first: what he saw is no longer so.
@@ -95,7 +99,7 @@ export async function lockDomainFor(
 ): Promise<DomainRow> {
   const row = await lockDomain(tx, id);
   matchRevision(expected, row.revision);
-  if (!mayBegin(verb, row.state)) throw badState(row, verb);
+  if (!mayBegin(verb, row.state) && !(verb === 'force_off' && isBeingStarted(row))) throw badState(row, verb);
   return row;
 }
 

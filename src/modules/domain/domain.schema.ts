@@ -120,6 +120,7 @@ const domainActions = {
   reboot: '`POST …/reboot`',
   pause: '`POST …/pause`',
   resume: '`POST …/resume`',
+  reset: '`POST …/reset`',
   forceOff: '`POST …/force-off`',
   delete: '`DELETE`',
 };

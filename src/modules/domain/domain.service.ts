@@ -43,6 +43,7 @@ export class DomainService {
     engine.register(operations.forceOffDomain, services);
     engine.register(operations.pauseDomain, services);
     engine.register(operations.rebootDomain, services);
+    engine.register(operations.resetDomain, services);
     engine.register(operations.resumeDomain, services);
     engine.register(operations.shutdownDomain, services);
     engine.register(operations.startDomain, services);

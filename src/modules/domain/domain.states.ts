@@ -1,7 +1,7 @@
 import { type DomainState } from './domain.schema.js';
 
 export type DomainVerb =
-  'start' | 'shutdown' | 'reboot' | 'pause' | 'resume' | 'force_off' | 'delete' | 'reconfigure';
+  'start' | 'shutdown' | 'reboot' | 'pause' | 'resume' | 'reset' | 'force_off' | 'delete' | 'reconfigure';
 
 /** From which states each verb may begin. The one table: what is refused and what `actions` shows both come from it. */
 export const allowedStates: Readonly<Record<DomainVerb, readonly DomainState[]>> = {
@@ -10,6 +10,7 @@ export const allowedStates: Readonly<Record<DomainVerb, readonly DomainState[]>>
   reboot: ['running'],
   pause: ['running'],
   resume: ['paused'],
+  reset: ['running', 'paused'],
   force_off: ['running', 'paused', 'unknown'],
   delete: ['halted', 'crashed'],
   reconfigure: ['halted', 'crashed'],

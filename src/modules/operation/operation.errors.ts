@@ -1,1 +1,5 @@
-export { operationBadState, operationNotFound } from '../../kernel/operations/operation-problems.js';
+export {
+  operationBadState,
+  operationNotFound,
+  operationPastNoReturn,
+} from '../../kernel/operations/operation-problems.js';

@@ -21,6 +21,41 @@ export class OperationService {
     private readonly source: DataSource,
   ) {}
 
+  /** Takes an operation back. Throws `operation.not_found`, `operation.bad_state`, `operation.past_no_return`. */
+  cancel(id: string, terms: Terms): Promise<Written> {
+    return this.writes.elsewhere(
+      operationModel,
+      {
+        kind: 'operation.cancel',
+        target: { type: 'operation', id },
+        asked: [id],
+        check: () => this.engine.checkCancel(id),
+        act: () => this.engine.cancel(id, terms.caller),
+      },
+      terms,
+    );
+  }
+
+  /** Lets one that needs attention go on. Throws `operation.not_found`, `operation.bad_state`. */
+  retry(id: string, terms: Terms): Promise<Written> {
+    return this.writes.elsewhere(
+      operationModel,
+      {
+        kind: 'operation.retry',
+        target: { type: 'operation', id },
+        asked: [id],
+        check: async () => {
+          if ((await this.stateOf(id)) !== 'needs_attention') throw await this.cannotBeRetried(id);
+        },
+        act: async () => {
+          await this.stateOf(id);
+          if (!(await this.engine.retry(id, terms.caller))) throw await this.cannotBeRetried(id);
+        },
+      },
+      terms,
+    );
+  }
+
   /** Ends an operation that needs attention, on somebody's word. Throws `operation.not_found`, `operation.bad_state`. */
   resolve(id: string, input: ResolveOperationInput, terms: Terms): Promise<Written> {
     return this.writes.elsewhere(
@@ -44,6 +79,11 @@ export class OperationService {
   private async stateOf(id: string): Promise<string> {
     const { text } = await this.reader.get(operationModel, id, STATE);
     return (JSON.parse(text) as OperationView).state;
+  }
+
+  private async cannotBeRetried(id: string): Promise<ProblemError> {
+    const refusal = await refusalOf(this.source.manager, 'operation', id, operationReasons.retry);
+    return operationBadState('Only an operation that needs attention can be retried.', refusal ?? {});
   }
 
   private async cannotBeResolved(id: string): Promise<ProblemError> {

@@ -26,6 +26,7 @@ import {
   forceOffDomain,
   pauseDomain,
   rebootDomain,
+  resetDomain,
   resumeDomain,
   shutdownDomain,
   startDomain,
@@ -140,6 +141,18 @@ export class DomainController {
   ): Promise<Answer> {
     return Answer.started(
       this.domains.begin(resumeDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
+  }
+
+  @OperationRoute('POST', ':id/reset', resetDomain, route("Press the guest's reset button"))
+  reset(
+    @ObjectId() domainId: string,
+    @Input(nothing) _: object,
+    @RequestTerms() terms: Terms,
+  ): Promise<Answer> {
+    return Answer.started(
+      this.domains.begin(resetDomain, { domainId, expected: terms.expected }, terms),
       terms,
     );
   }

@@ -27,6 +27,7 @@ import {
   forceOffDomain,
   pauseDomain,
   rebootDomain,
+  resetDomain,
   resumeDomain,
   shutdownDomain,
   startDomain,
@@ -132,6 +133,17 @@ export class DomainResolver {
   ): Promise<object | null> {
     return startedField(
       this.service.begin(resumeDomain, { domainId, expected: terms.expected }, terms),
+      terms,
+    );
+  }
+
+  @Mutation(() => modelType(operationModel))
+  resetDomain(
+    @IdArg() domainId: string,
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<object | null> {
+    return startedField(
+      this.service.begin(resetDomain, { domainId, expected: terms.expected }, terms),
       terms,
     );
   }

@@ -64,6 +64,7 @@ export const deleteDomain = defineOperation({
         return null;
       },
     });
+    await context.pointOfNoReturn();
     await context.step('remove-rows', {
       run: () =>
         context.transaction(async (tx) => {

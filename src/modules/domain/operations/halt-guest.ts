@@ -2,7 +2,7 @@ import { askShutdown, awaitHalt, forceOff, inspectDomain } from '../../../agent-
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
 import { domainDidNotHalt } from '../domain.errors.js';
 import { livingStates } from '../domain.states.js';
-import { type DomainPlan, type DomainServices, onHost, record } from './services.js';
+import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
 
 export interface HaltPlan extends DomainPlan {
   readonly deadlineSeconds: number;
@@ -23,6 +23,7 @@ export async function haltGuest(context: Context, plan: HaltPlan, services: Doma
       await onHost(context, services, plan, fencing, askShutdown, { domainId, generation });
       return { at: Date.now() };
     },
+    probe: () => foundEnded(context, services, plan, { at: Date.now() }),
   });
   const halted = await context.step('await-halt', {
     run: async () => {
@@ -36,13 +37,38 @@ export async function haltGuest(context: Context, plan: HaltPlan, services: Doma
       await record(context, plan, observed);
       return !livingStates.includes(observed.state);
     },
+    probe: () => foundEnded(context, services, plan, true),
   });
   if (halted) return;
   if (!plan.force) throw domainDidNotHalt(`The guest did not shut down within ${plan.deadlineSeconds} s.`);
   await context.step('force-off-guest', {
     run: (fencing) => forceOffGuest(context, services, plan, fencing),
+    probe: () => foundEnded(context, services, plan, null),
   });
 }
+
+/** Asked when nobody knows what came of it: a guest that lives was not ended. */
+export async function foundEnded<R>(
+  context: Pick<Context, 'signal' | 'transaction' | 'operationId'>,
+  services: DomainServices,
+  plan: DomainPlan,
+  result: R,
+): Promise<{ happened: true; result: R } | { happened: false }> {
+  const domain = await askHost(context, services, plan);
+  if (domain && livingStates.includes(domain.state)) return { happened: false };
+  if (!domain) await record(context, plan, gone(plan));
+  return { happened: true, result };
+}
+
+/** What is written of a guest that its host does not know. */
+const gone = ({ domainId, generation }: DomainPlan) => ({
+  id: domainId,
+  generation,
+  state: 'halted' as const,
+  pid: null,
+  since: null,
+  reason: null,
+});
 
 /** Ends the guest and writes that it is gone. Idempotent. */
 export async function forceOffGuest(
@@ -59,10 +85,6 @@ export async function forceOffGuest(
     { domainId },
     { signal: context.signal },
   );
-  await record(
-    context,
-    plan,
-    domain ?? { id: domainId, generation, state: 'halted', pid: null, since: null, reason: null },
-  );
+  await record(context, plan, domain ?? gone(plan));
   return null;
 }

@@ -1,5 +1,5 @@
 import { type EntityManager } from 'typeorm';
-import { domainBadState } from '../../../agent-contract/index.js';
+import { capabilityAbsent, domainBadState } from '../../../agent-contract/index.js';
 import { type HostLink } from '../../../host-link/host-link.js';
 import { refusalOf } from '../../../kernel/database/reason.js';
 import { firstRowOf } from '../../../kernel/database/sql.js';
@@ -31,6 +31,16 @@ export async function askItsHost(entities: EntityManager, links: HostLink, domai
     throw hostUnreachable('The host of the domain does not answer; the guest goes on.', {
       blockers: [row.away],
     });
+}
+
+/** Refuses before anything has begun what this host cannot do. */
+export async function requireCapability(tx: EntityManager, hostId: string, name: string): Promise<void> {
+  const host = await firstRowOf<{ name: string }>(
+    tx,
+    `select name from host where id = $1 and not capabilities @> jsonb_build_array(jsonb_build_object('name', $2::text))`,
+    [hostId, name],
+  );
+  if (host) throw capabilityAbsent(`Host ${host.name} does not offer ${name}.`);
 }
 
 /** Accepts a verb on a guest that lives: it stays on its host and in its generation. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pauseDomain as pause } from '../../../agent-contract/index.js';
+import { pauseDomain as pause, resumeDomain as resume } from '../../../agent-contract/index.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
@@ -8,6 +8,7 @@ import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
 import { because } from '../reconcile/asked.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
+import { foundIn, turnGuestBack } from './turn-guest.js';
 import { type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
 
 /** Stops the guest's CPUs; its memory and its claim stay. */
@@ -16,6 +17,7 @@ export const pauseDomain = defineOperation({
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null), because: because.optional() }),
   role: 'vm-power-admin',
   errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
+  overtakable: true,
   steps: ['pause-guest'],
   deadlineMs: 60_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
@@ -34,6 +36,8 @@ export const pauseDomain = defineOperation({
         );
         return null;
       },
+      undo: (_, fencing, failure) => turnGuestBack(context, services, plan, fencing, resume, failure),
+      probe: () => foundIn(context, services, plan, 'paused'),
     });
   },
   settle,

@@ -11,14 +11,18 @@ import { specFor } from '../domain-spec.js';
 import { type HaltPlan, haltGuest } from './halt-guest.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainServices, doubt, settle } from './services.js';
-import { startGuest } from './start-guest.js';
+import { foundStarted, startGuest, undoStart } from './start-guest.js';
 
-/** Shuts the guest down and starts it again on the same host, as a new generation; its claim and its holds stay. */
+/**
+ * Shuts the guest down and starts it again on the same host, as a new generation; its claim and its holds stay. Cancelled
+ * once the guest has shut down, it leaves it so.
+ */
 export const rebootDomain = defineOperation({
   name: 'domain.reboot',
   input: shutdownDomainInput.extend({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
   errors: [domainNotFound, domainBadState, domainDidNotHalt, hostUnreachable, revisionStale, objectBusy],
+  overtakable: true,
   steps: ['ask-guest', 'await-halt', 'force-off-guest', 'take-generation', 'start-guest'],
   deadlineMs: 3_820_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
@@ -49,6 +53,8 @@ export const rebootDomain = defineOperation({
         await startGuest(context, services, started, fencing, next.spec);
         return null;
       },
+      undo: (_, fencing, failure) => undoStart(context, services, started, fencing, failure),
+      probe: () => foundStarted(context, services, started, null),
     });
   },
   settle,

@@ -1,9 +1,16 @@
 import { type EntityManager } from 'typeorm';
-import { type AgentCall, type CallInput, type CallOutput } from '../../../agent-contract/index.js';
+import {
+  type AgentCall,
+  type CallInput,
+  type CallOutput,
+  inspectDomain,
+  type ObservedDomain,
+} from '../../../agent-contract/index.js';
 import { type HostLink } from '../../../host-link/host-link.js';
 import {
   type Ending,
   type OperationContext,
+  type OvertakenAttempt,
   type StepFencing,
 } from '../../../kernel/operations/define-operation.js';
 import { applyObserved, doubtDomain, type Report, settleDomain } from '../observed.js';
@@ -20,6 +27,8 @@ export interface DomainPlan {
   readonly hostId: string;
   readonly hostEpoch: number;
   readonly generation: number;
+  /** Operations whose place this one took; its calls tell the host. */
+  readonly overtakes?: readonly OvertakenAttempt[];
 }
 
 type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
@@ -38,9 +47,31 @@ export const onHost = <C extends AgentCall>(
       ...fencing,
       hostEpoch: plan.hostEpoch,
       domain: { id: plan.domainId, generation: plan.generation },
+      ...(plan.overtakes ? { overtakes: [...plan.overtakes] } : {}),
     },
     signal: context.signal,
   });
+
+/** As a plan keeps them. */
+export const attemptsOf = (overtaken: readonly OvertakenAttempt[]): OvertakenAttempt[] =>
+  overtaken.map(({ operationId, attempt }) => ({ operationId, attempt }));
+
+/** The host's own word on the plan's generation, written down; null when it does not know it. */
+export async function askHost(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+): Promise<ObservedDomain | null> {
+  const { domain } = await services.links.call(
+    plan.hostId,
+    inspectDomain,
+    { domainId: plan.domainId },
+    { signal: context.signal },
+  );
+  if (domain?.generation !== plan.generation) return null;
+  await record(context, plan, domain);
+  return domain;
+}
 
 /** The hypervisor's answer goes into the inventory at once; the state stream says the same a little later. */
 export async function record(

@@ -9,12 +9,16 @@ import { type HaltPlan, haltGuest } from './halt-guest.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { type DomainServices, settle } from './services.js';
 
-/** Asks the guest to shut down; when its time is over it is ended, or the operation fails, as was asked. */
+/**
+ * Asks the guest to shut down; when its time is over it is ended, or the operation fails, as was asked. Cancelled, nobody
+ * waits for the guest any more and it is not ended by force; that it was asked cannot be taken back.
+ */
 export const shutdownDomain = defineOperation({
   name: 'domain.shutdown',
   input: shutdownDomainInput.extend({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
   errors: [domainNotFound, domainBadState, domainDidNotHalt, hostUnreachable, revisionStale, objectBusy],
+  overtakable: true,
   steps: ['ask-guest', 'await-halt', 'force-off-guest'],
   deadlineMs: 3_700_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),

@@ -14,7 +14,7 @@ import { repositoriesOf, specFor } from '../domain-spec.js';
 import { claimHost, hostsAway } from '../placement.js';
 import { because, noteAsked } from '../reconcile/asked.js';
 import { type DomainPlan, type DomainServices, doubt, settle } from './services.js';
-import { startGuest } from './start-guest.js';
+import { foundStarted, startGuest, undoStart } from './start-guest.js';
 
 export interface StartPlan extends DomainPlan {
   readonly spec: DomainSpec;
@@ -33,6 +33,7 @@ export const startDomain = defineOperation({
     revisionStale,
     objectBusy,
   ],
+  overtakable: true,
   steps: ['start-guest'],
   deadlineMs: 120_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
@@ -81,6 +82,8 @@ export const startDomain = defineOperation({
         await startGuest(context, services, plan, fencing, plan.spec);
         return { hostId: plan.hostId };
       },
+      undo: (_, fencing, failure) => undoStart(context, services, plan, fencing, failure),
+      probe: () => foundStarted(context, services, plan, { hostId: plan.hostId }),
     });
   },
   settle,

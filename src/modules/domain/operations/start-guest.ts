@@ -1,11 +1,16 @@
 import { type DomainSpec, inspectDomain, startDomain as start } from '../../../agent-contract/index.js';
 import { isDatabaseUnavailable } from '../../../kernel/database/unavailable.js';
-import { isProblem } from '../../../kernel/errors/problem.js';
-import { callTimedOut, hostUnreachable, internalError } from '../../../kernel/errors/problems.js';
+import { isProblem, type Problem } from '../../../kernel/errors/problem.js';
+import {
+  callTimedOut,
+  hostUnreachable,
+  internalError,
+  operationTimedOut,
+} from '../../../kernel/errors/problems.js';
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
 import { livingStates } from '../domain.states.js';
 import { forceOffGuest } from './halt-guest.js';
-import { type DomainPlan, type DomainServices, onHost, record } from './services.js';
+import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
 
 type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
 
@@ -29,6 +34,29 @@ export async function startGuest(
     if (told || context.signal.aborted || isDatabaseUnavailable(error)) throw error;
     if (!(await runsAfterAll(context, services, plan, fencing))) throw error;
   }
+}
+
+/** Asked when nobody knows what came of a start. A guest that has begun and ended since did begin. */
+export async function foundStarted<R>(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+  result: R,
+): Promise<{ happened: true; result: R } | { happened: false }> {
+  return (await askHost(context, services, plan)) ? { happened: true, result } : { happened: false };
+}
+
+/** Takes a start back: nothing runs afterwards, and a late call of that start is refused. A refused one began nothing. */
+export async function undoStart(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+  fencing: StepFencing,
+  failure: Problem | null,
+): Promise<void> {
+  const surelyNothing =
+    failure !== null && ![internalError.code, operationTimedOut.code].includes(failure.code);
+  if (!surelyNothing) await forceOffGuest(context, services, plan, fencing);
 }
 
 async function runsAfterAll(

@@ -54,6 +54,26 @@ export class OperationResolver {
   }
 
   @Mutation(() => modelType(operationModel))
+  cancelOperation(
+    @IdArg() id: string,
+    @AskedTerms() terms: MutationTerms,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<object | null> {
+    const writing = this.service.cancel(id, terms);
+    return writtenField(writing, terms, () => readObject(this.reader, operationModel, id, info));
+  }
+
+  @Mutation(() => modelType(operationModel))
+  retryOperation(
+    @IdArg() id: string,
+    @AskedTerms() terms: MutationTerms,
+    @Info() info: GraphQLResolveInfo,
+  ): Promise<object | null> {
+    const writing = this.service.retry(id, terms);
+    return writtenField(writing, terms, () => readObject(this.reader, operationModel, id, info));
+  }
+
+  @Mutation(() => modelType(operationModel))
   resolveOperation(
     @IdArg() id: string,
     @InputArg(resolveOperationInput) input: ResolveOperationInput,

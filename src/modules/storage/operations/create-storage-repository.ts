@@ -1,8 +1,18 @@
 import { type EntityManager } from 'typeorm';
-import { attachRepository, repositoryRoom, type RepositoryRef } from '../../../agent-contract/index.js';
+import {
+  attachRepository,
+  detachRepository,
+  repositoryRoom,
+  type RepositoryRef,
+} from '../../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
-import { hostUnreachable, objectBusy, requestInvalid } from '../../../kernel/errors/problems.js';
+import {
+  hostUnreachable,
+  internalError,
+  objectBusy,
+  requestInvalid,
+} from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
@@ -85,6 +95,11 @@ export const createStorageRepository = defineOperation({
     const room = await context.step('attach-first', {
       run: (fencing) =>
         onExecutor(context, services, first, fencing, attachRepository, { repository, create }),
+      undo: async (_room, fencing, failure) => {
+        // A folder that was refused has no mark of ours.
+        if (failure !== null && failure.code !== internalError.code) return;
+        await onExecutor(context, services, first, fencing, detachRepository, { repository });
+      },
     });
     const reached = await context.step('attach-others', {
       run: () => whoSeesIt(context.signal, services, repository, others),

@@ -5,7 +5,6 @@ import {
   type VolumeRef,
 } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
-import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
@@ -81,18 +80,11 @@ export const createVolume = defineOperation({
   },
   run: async (context, plan: CreatePlan, services: StorageServices) => {
     const { volume, sizeBytes, executor } = plan;
-    let bytesAreOthers = false;
     const made = await context.step('make', {
-      run: async (fencing) => {
-        try {
-          return await onExecutor(context, services, executor, fencing, make, { volume, sizeBytes });
-        } catch (error) {
-          bytesAreOthers = isProblem(error, volumeExists);
-          throw error;
-        }
-      },
-      undo: async (_made, fencing) => {
-        if (bytesAreOthers) return;
+      run: (fencing) => onExecutor(context, services, executor, fencing, make, { volume, sizeBytes }),
+      undo: async (_made, fencing, failure) => {
+        // The bytes that are there are another's.
+        if (failure?.code === volumeExists.code) return;
         await onExecutor(context, services, executor, fencing, unmake, { volume });
       },
     });

@@ -15,7 +15,7 @@ import {
 } from '../storage.errors.js';
 import { lockRepositoryFor } from '../storage.rows.js';
 import { refuseRepositoryNotEmpty } from '../storage.usage.js';
-import { announce, onExecutor, type StorageServices } from './services.js';
+import { announce, nothingBegan, onExecutor, type StorageServices } from './services.js';
 
 interface DeletePlan {
   readonly id: string;
@@ -77,6 +77,7 @@ export const deleteStorageRepository = defineOperation({
         return { keptTheMark };
       },
     });
+    await context.pointOfNoReturn();
     await context.step('remove-rows', {
       run: () =>
         context.transaction(async (tx) => {
@@ -88,6 +89,16 @@ export const deleteStorageRepository = defineOperation({
           });
           return null;
         }),
+    });
+  },
+  settle: async (tx, { id, poolId }, { operationId, outcome }) => {
+    if (outcome === 'succeeded' || !(await nothingBegan(tx, operationId))) return;
+    await rowsOf(tx, `update storage_repository set state = 'ready' where id = $1`, [id]);
+    await announce(tx, 'storage_repository', 'updated', {
+      id,
+      poolId,
+      operationId,
+      changes: { state: 'ready' },
     });
   },
 });

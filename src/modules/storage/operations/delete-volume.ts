@@ -19,7 +19,7 @@ import {
 import { repositoryUnavailable, volumeBadState, volumeInUse, volumeNotFound } from '../storage.errors.js';
 import { lockVolumeFor } from '../storage.rows.js';
 import { refuseVolumeInUse } from '../storage.usage.js';
-import { announce, onExecutor, refreshRoom, type StorageServices } from './services.js';
+import { announce, nothingBegan, onExecutor, refreshRoom, type StorageServices } from './services.js';
 
 interface DeletePlan {
   readonly volume: VolumeRef;
@@ -84,6 +84,7 @@ export const deleteVolume = defineOperation({
         return null;
       },
     });
+    await context.pointOfNoReturn();
     await refreshRoom(context, services, executor);
     await context.step('remove-rows', {
       run: () =>
@@ -99,7 +100,11 @@ export const deleteVolume = defineOperation({
         }),
     });
   },
-  settle: (tx, _plan, { operationId }) => dropHoldOfOperation(tx, operationId),
+  settle: async (tx, { volume, poolId }, { operationId, outcome }) => {
+    await dropHoldOfOperation(tx, operationId);
+    if (outcome !== 'succeeded' && (await nothingBegan(tx, operationId)))
+      await becomeReady(tx, { id: volume.id, poolId }, operationId);
+  },
 });
 
 /** After these the bytes may be gone: the volume stays `deleting`, which only another delete may touch. */
@@ -109,10 +114,16 @@ async function giveBack(
   context: OperationContext<string>,
   volume: { id: string; poolId: string },
 ): Promise<void> {
-  await context.transaction(async (tx) => {
-    await rowsOf(tx, `update volume set state = 'ready' where id = $1`, [volume.id]);
-    await tell(tx, volume, context.operationId, 'ready');
-  });
+  await context.transaction((tx) => becomeReady(tx, volume, context.operationId));
+}
+
+async function becomeReady(
+  tx: EntityManager,
+  volume: { id: string; poolId: string },
+  operationId: string,
+): Promise<void> {
+  await rowsOf(tx, `update volume set state = 'ready' where id = $1`, [volume.id]);
+  await tell(tx, volume, operationId, 'ready');
 }
 
 const tell = (

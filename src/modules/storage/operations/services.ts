@@ -5,6 +5,7 @@ import {
   type CallInput,
   type CallOutput,
 } from '../../../agent-contract/index.js';
+import { firstRowOf } from '../../../kernel/database/sql.js';
 import { type HostLink } from '../../../host-link/host-link.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { appendEvent } from '../../../kernel/events/append-event.js';
@@ -49,6 +50,10 @@ export async function refreshRoom(
     if (!isProblem(error)) throw error;
   }
 }
+
+/** The operation was ended before its first step: whatever it was about is as it was. */
+export const nothingBegan = async (tx: EntityManager, operationId: string): Promise<boolean> =>
+  !(await firstRowOf(tx, `select 1 from operation_step where operation_id = $1 limit 1`, [operationId]));
 
 export const announce = (
   tx: EntityManager,

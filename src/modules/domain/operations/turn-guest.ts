@@ -1,0 +1,42 @@
+import { type pauseDomain, type resumeDomain } from '../../../agent-contract/index.js';
+import { isProblem, type Problem } from '../../../kernel/errors/problem.js';
+import { internalError, operationTimedOut } from '../../../kernel/errors/problems.js';
+import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
+import { domainBadState, hostDomainNotFound } from '../../../agent-contract/index.js';
+import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
+
+type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
+
+/** Lets a paused guest run, or pauses it again, as it was before. One that has ended meanwhile is let be. */
+export async function turnGuestBack(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+  fencing: StepFencing,
+  call: typeof pauseDomain | typeof resumeDomain,
+  failure: Problem | null,
+): Promise<void> {
+  // A host that refused has done nothing.
+  if (failure !== null && ![internalError.code, operationTimedOut.code].includes(failure.code)) return;
+  const { domainId, generation } = plan;
+  try {
+    await record(
+      context,
+      plan,
+      await onHost(context, services, plan, fencing, call, { domainId, generation }),
+    );
+  } catch (error) {
+    if (!isProblem(error, domainBadState, hostDomainNotFound)) throw error;
+  }
+}
+
+/** Asked when nobody knows what came of it. */
+export async function foundIn(
+  context: Context,
+  services: DomainServices,
+  plan: DomainPlan,
+  state: 'paused' | 'running',
+): Promise<{ happened: true; result: null } | { happened: false }> {
+  const domain = await askHost(context, services, plan);
+  return domain?.state === state ? { happened: true, result: null } : { happened: false };
+}

@@ -3,6 +3,7 @@ import { capabilityAbsent, resetDomain as reset } from '../../../agent-contract/
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
+import { priorities } from '../../../kernel/operations/priority.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
@@ -20,6 +21,7 @@ export const resetDomain = defineOperation({
   errors: [domainNotFound, domainBadState, capabilityAbsent, hostUnreachable, revisionStale, objectBusy],
   overtakes: true,
   overtakable: true,
+  priority: priorities.urgent,
   steps: ['reset-guest'],
   deadlineMs: 60_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),

@@ -111,7 +111,13 @@ describe('a domain never runs twice', () => {
     const doubt = { doubt: (tx: never, plan: never) => startDomain.doubt!(tx, plan) };
     const error = callTimedOut('planned by the test').toProblem('trace');
     const operation = { id: start.body.id, plan: row.plan };
-    await holdForAttention(pool.source, doubt as never, operation, row.attempt, new OutcomeUnknown(error, false));
+    await holdForAttention(
+      pool.source,
+      doubt as never,
+      operation,
+      row.attempt,
+      new OutcomeUnknown(error, false),
+    );
     expect(await pool.domain(id)).toMatchObject({ state: 'unknown', hostId: first.id });
 
     await pool.rest('POST', `/v1/operations/${start.body.id}/resolve`, { outcome: 'failed' });

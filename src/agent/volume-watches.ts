@@ -8,7 +8,7 @@ const SETTLE_MS = 50;
 const MOST_WATCHES = 256;
 
 /**
- * Watches the repositories that a server has listed, so that a volume which comes or goes by another hand is told of at once.
+ * Watches the repositories that a server has attached or listed, so that a volume which comes or goes by another hand is told of at once.
  * Only a hint: what is there is said by `listVolumes` alone, and a repository that cannot be watched is looked at all the same.
  */
 export class VolumeWatches {

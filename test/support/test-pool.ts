@@ -10,7 +10,7 @@ import { readServerConfig } from '../../src/config/server.config.js';
 import { createDataSource } from '../../src/data-source.js';
 import { createFakeDriver, type FakeDriver, FakeHypervisor } from '../../src/hypervisor-driver/fake/index.js';
 import { type RunningServer, startServer } from '../../src/server/start-server.js';
-import { createFakeBackends } from '../../src/storage-backend/backends.js';
+import { FakeBackend } from '../../src/storage-backend/fake/fake-backend.js';
 import { eventually } from './eventually.js';
 import { freshDatabase, type PostgresVersion } from './postgres.js';
 import { scratchFolder } from './scratch-folder.js';
@@ -31,6 +31,8 @@ export interface TestHost {
   readonly name: string;
   readonly hypervisor: FakeHypervisor;
   readonly driver: () => FakeDriver;
+  /** What it has for storage; it outlives the agent. */
+  readonly storage: FakeBackend;
   stopAgent(): Promise<void>;
   startAgent(): Promise<void>;
   /** The machine goes down with all its guests and comes up again; `meanwhile` happens while it is down. */
@@ -43,6 +45,9 @@ export interface TestPool {
   readonly token: string;
   readonly poolId: string;
   readonly source: DataSource;
+  readonly databaseUrl: string;
+  /** A private folder. */
+  readonly folder: string;
   readonly hosts: readonly TestHost[];
   rest(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   graphql(query: string, variables?: Record<string, unknown>): Promise<Body>;
@@ -56,7 +61,8 @@ export interface TestPool {
   inState(id: string, state: string, within?: number): Promise<Body>;
   /** `now`: the host's own clock, which may be wrong. */
   addHost(options?: { memoryBytes?: number; now?: () => Date }): Promise<TestHost>;
-  restartServer(): Promise<void>;
+  /** `meanwhile` happens while there is no server. */
+  restartServer(meanwhile?: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -132,6 +138,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         memoryBytes,
         reservedMemoryBytes: 0,
       });
+    const storage = new FakeBackend();
     const begin = async () => {
       const driver = createFakeDriver({ hypervisor });
       const agent = new Agent({
@@ -141,7 +148,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         enrolUrl,
         tokens: await TokenFile.read(tokenFile).catch(() => null),
         driver,
-        backends: createFakeBackends(),
+        backends: { directory: storage },
         machine,
         log,
         retryMs: () => 20,
@@ -155,6 +162,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
       name,
       hypervisor,
       driver: () => running.driver,
+      storage,
       stopAgent: () => running.agent.close(),
       startAgent: async () => {
         running = await begin();
@@ -180,6 +188,8 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     token,
     poolId,
     source,
+    databaseUrl: database.url,
+    folder: scratch.path,
     hosts,
     rest,
     addHost,
@@ -210,8 +220,9 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         },
         { within, what: `domain ${id} ${state}` },
       ),
-    restartServer: async () => {
+    restartServer: async (meanwhile = () => Promise.resolve()) => {
       await server.stop();
+      await meanwhile();
       server = await start(new URL(url).host, new URL(enrolUrl).host);
     },
     close: async () => {

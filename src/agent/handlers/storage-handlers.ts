@@ -32,7 +32,11 @@ export function storageHandlers(
   return {
     attachRepository: handle(
       attachRepository,
-      ({ repository, create }) => backends[repository.kind].attach(repository, { create }),
+      async ({ repository, create }) => {
+        const room = await backends[repository.kind].attach(repository, { create });
+        await watches.keep(repository);
+        return room;
+      },
       { turn: ({ repository }) => `repository ${repository.id}` },
     ),
 
@@ -60,6 +64,8 @@ export function storageHandlers(
       createVolume,
       async ({ volume, sizeBytes }) => {
         const { allocatedBytes } = await backends[volume.repository.kind].createVolume(volume, sizeBytes);
+        // The first volume makes the folder that is to be watched.
+        await watches.keep(volume.repository);
         return { allocatedBytes };
       },
       ofVolume,

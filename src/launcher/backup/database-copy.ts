@@ -74,6 +74,7 @@ export async function importDatabase(
       const restoreConstraints = await liftConstraints(client);
       const rows = await loadRows(client, path);
       await restoreConstraints();
+      await client.query(unlearn);
       await client.query('DROP SCHEMA IF EXISTS bullmq CASCADE');
       await client.query(`DROP SCHEMA ${former} CASCADE`);
       await client.query('COMMIT');
@@ -87,6 +88,12 @@ export async function importDatabase(
     await client.end();
   }
 }
+
+/**
+ * What a copy says of hosts is old: nothing is started on one before it has been heard of again, and what ran there before its
+ * last boot is not guessed from the copy.
+ */
+const unlearn = `UPDATE host SET boot_id = NULL, state = CASE state WHEN 'online' THEN 'offline' ELSE state END`;
 
 /** Where the old tables wait until the new ones are complete. */
 const former = 'domus_before_restore';

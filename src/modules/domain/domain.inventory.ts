@@ -6,6 +6,7 @@ import { rowsOf } from '../../kernel/database/sql.js';
 import { inTransaction } from '../../kernel/database/transaction.js';
 import { LOG } from '../../kernel/logging/log.token.js';
 import { type Logger } from '../../kernel/logging/logger.js';
+import { VolumeInventory } from '../storage/index.js';
 import { recordHostFacts, recordHostLost, wasSeenLately } from '../host/index.js';
 import { noteBoot } from './reconcile/boots.js';
 import { Reconciler } from './reconcile/reconciler.js';
@@ -30,11 +31,14 @@ const unseen = { state: 'unknown' as const, pid: null, reason: 'The host does no
 @Injectable()
 export class DomainInventory extends InventorySink {
   private readonly unknownGuests: UnknownGuests;
+  /** Domains of which a host's word waits for the end of an operation, by id, with that host. */
+  private readonly unsettled = new Map<string, string>();
 
   constructor(
     private readonly source: DataSource,
     private readonly links: HostLink,
     private readonly reconciler: Reconciler,
+    private readonly volumes: VolumeInventory,
     @Inject(LOG) private readonly log: Logger,
   ) {
     super();
@@ -49,13 +53,16 @@ export class DomainInventory extends InventorySink {
     const unknown = await this.apply(hostId, frame.domains, 'snapshot');
     await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
     await this.unknownGuests.meet(hostId, unknown);
+    void this.volumes.lookAtAllOf(hostId);
     this.reconciler.wake();
   }
 
   override async delta(hostId: string, frame: Delta): Promise<void> {
     if (frame.facts || !(await wasSeenLately(this.source.manager, hostId)))
       await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
+    await this.revisit(hostId);
     await this.unknownGuests.meet(hostId, await this.apply(hostId, frame.domains, 'delta'));
+    if (frame.storageChanged) void this.volumes.look(frame.storageChanged);
     if (frame.domains.length > 0) this.reconciler.wake();
   }
 
@@ -79,7 +86,7 @@ export class DomainInventory extends InventorySink {
     for (const observed of domains.filter(({ id }) => !written.has(id))) {
       const applied = await this.write(hostId, observed, { kind });
       if (applied === 'unknown') unknown.push(observed);
-      if (applied === 'unexpected') await this.askAgain(hostId, observed);
+      if (applied === 'unexpected') await this.askAgain(hostId, observed.id);
     }
     return unknown;
   }
@@ -89,11 +96,21 @@ export class DomainInventory extends InventorySink {
   }
 
   /** A frame may be worked off late: a guest that was ended meanwhile must not get its claim back. */
-  private async askAgain(hostId: string, { id: domainId, generation }: ObservedDomain): Promise<void> {
+  private async askAgain(hostId: string, domainId: string): Promise<void> {
     const { domain } = await this.links.call(hostId, inspectDomain, { domainId });
     if (!domain) return;
-    this.log.warn({ hostId, domainId, generation, state: domain.state }, 'a guest runs that should not');
-    await this.write(hostId, domain, { kind: 'confirmed' });
+    const { generation, state } = domain;
+    this.log.warn({ hostId, domainId, generation, state }, 'a guest runs that should not');
+    const applied = await this.write(hostId, domain, { kind: 'confirmed' });
+    if (applied === 'later') this.unsettled.set(domainId, hostId);
+  }
+
+  /** What could not be believed before, since an operation had the domain, is asked for again with every frame. */
+  private async revisit(hostId: string): Promise<void> {
+    for (const [domainId] of [...this.unsettled].filter(([, on]) => on === hostId)) {
+      this.unsettled.delete(domainId);
+      await this.askAgain(hostId, domainId);
+    }
   }
 
   /**

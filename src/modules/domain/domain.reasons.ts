@@ -10,7 +10,7 @@ import {
 import { capabilityAbsent, hostUnreachable } from '../../kernel/errors/problems.js';
 import { busyReason, firmReason } from '../../kernel/operations/busy.js';
 import { hostAwaySql } from '../host/index.js';
-import { heldReason } from '../storage/index.js';
+import { heldReason, missingReason } from '../storage/index.js';
 import { domainBadState, hostMemoryInsufficient } from './domain.errors.js';
 import { type DomainAction, type DomainState, domainState } from './domain.schema.js';
 import { allowedStates, type DomainVerb, livingStates } from './domain.states.js';
@@ -155,7 +155,7 @@ const cannotReset: Reason = {
 export const domainReasons: VerbReasons<DomainAction> = {
   update: [],
   reconfigure: [busy, badStateOf.reconfigure],
-  start: [busy, badStateOf.start, noHost, noMemory, heldReason],
+  start: [busy, badStateOf.start, noHost, noMemory, missingReason, heldReason],
   shutdown: onGuest('shutdown'),
   reboot: onGuest('reboot'),
   pause: onGuest('pause'),

@@ -59,7 +59,12 @@ export function isStale(
 }
 
 /** `unexpected`: the guest is said to live on a host where the inventory has none; nothing was written, the host is to be asked. */
-export type Applied = 'known' | 'unknown' | 'unexpected';
+export type Applied =
+  | 'known'
+  | 'unknown'
+  | 'unexpected'
+  /** It is believed once the operation has ended that has the domain: the host is to be asked again. */
+  | 'later';
 
 /**
  * Writes what a host says of a domain. A word about an older generation, from before what is known, or from a host that
@@ -76,8 +81,10 @@ export async function applyObserved(
   if (isStale(row, observed, word) || observed.generation - row.generation > LARGEST_LEAP) return 'known';
   const living = isLiving(observed.state);
   if (row.hostId !== hostId) {
-    if (!living || word.kind === 'answer' || !(await mayBeThere(tx, row, hostId, observed))) return 'known';
-    if (word.kind !== 'confirmed') return 'unexpected';
+    if (word.kind === 'answer' || !(await mayBeThere(tx, row, hostId, observed))) return 'known';
+    if (living && word.kind !== 'confirmed') return 'unexpected';
+    if ((await holderOf(tx, row)) !== null) return living ? 'later' : 'known';
+    if (!living) return takeForward(tx, row, observed);
     await adopt(tx, row, hostId);
   }
   const operationId = word.kind === 'answer' ? word.operationId : null;
@@ -124,8 +131,9 @@ export async function alreadyWritten(
 }
 
 /**
- * May a domain that the inventory has on no host be on this one? A generation is given to one host: it ran there last. A
- * newer one than the inventory knows was given before the database was restored from a copy. No host of another pool.
+ * May a domain that the inventory has elsewhere, or nowhere, be on this host? A generation is given to one host: it ran there
+ * last. A newer one than the inventory knows was given before the database was restored from a copy, and what the copy says
+ * of where it runs is older than that. No host of another pool.
  */
 async function mayBeThere(
   tx: EntityManager,
@@ -133,9 +141,8 @@ async function mayBeThere(
   hostId: string,
   { generation }: Report,
 ): Promise<boolean> {
-  if (row.hostId !== null) return false;
-  if (row.lastHostId === hostId) return true;
-  if (generation === row.generation) return false;
+  if (row.hostId === null && row.lastHostId === hostId) return true;
+  if (generation <= row.generation) return false;
   const host = await firstRowOf(tx, `select 1 from host where id = $1 and pool_id = $2`, [
     hostId,
     row.poolId,
@@ -162,8 +169,19 @@ export async function holderOf(
   return holder ?? null;
 }
 
-/** A guest that the host runs although the inventory thought it halted: the hypervisor is right, so it gets back what it needs. */
+/** A guest that is over on a host where the inventory did not know it: hosts remember generations, so the next one is beyond it. */
+async function takeForward(tx: EntityManager, row: DomainRow, { generation }: Report): Promise<'known'> {
+  if (row.hostId === null && generation > row.generation)
+    await rowsOf(tx, `update domain set generation = $2 where id = $1`, [row.id, generation]);
+  return 'known';
+}
+
+/** A guest that the host runs although the inventory had it elsewhere or halted: the hypervisor is right, so it gets what it needs. */
 async function adopt(tx: EntityManager, row: DomainRow, hostId: string): Promise<void> {
+  if (row.hostId !== null) {
+    await rowsOf(tx, `delete from claim where domain_id = $1`, [row.id]);
+    await dropHolds(tx, row.id);
+  }
   await rowsOf(tx, `update domain set host_id = $2, last_host_id = $2 where id = $1`, [row.id, hostId]);
   await rowsOf(
     tx,

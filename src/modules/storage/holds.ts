@@ -3,6 +3,8 @@ import { type VolumeFormat, volumeInUse } from '../../agent-contract/index.js';
 import { blockerSql, blockersSql, literal, type Reason } from '../../kernel/database/reason.js';
 import { rowsOf } from '../../kernel/database/sql.js';
 import { type Blocker } from '../../kernel/errors/problem.js';
+import { volumeMissing } from './storage.errors.js';
+import { volumeAllows } from './storage.states.js';
 
 export interface HeldVolume {
   readonly id: string;
@@ -27,6 +29,28 @@ const holderSql = (h: string): string =>
     clearedBy: literal('Shut down the domain that uses it.'),
   });
 
+/** SQL: the state of the volume `v` lets no domain use it. */
+const isUnusable = (v: string): string => `${v}.state not in (${volumeAllows.use.map(literal).join(', ')})`;
+
+const unusableSql = (v: string): string =>
+  blockerSql({
+    code: volumeMissing.code,
+    detail: `'Volume ' || ${v}.name || ' is ' || ${v}.state || '.'`,
+    object: { type: literal('volume'), id: `${v}.id` },
+    clearedBy: literal('Its bytes are put back, or the disk is taken off the domain.'),
+  });
+
+/** Of the domain `t`: the bytes of one of its volumes are gone. */
+export const missingReason: Reason = {
+  problem: volumeMissing,
+  blockers: (t) =>
+    blockersSql(
+      unusableSql('v'),
+      'v.id',
+      `disk k join volume v on v.id = k.volume_id where k.domain_id = ${t}.id and ${isUnusable('v')}`,
+    ),
+};
+
 /** Of the domain `t`: somebody else uses one of its volumes. */
 export const heldReason: Reason = {
   problem: volumeInUse,
@@ -40,7 +64,7 @@ export const heldReason: Reason = {
 
 /**
  * Gives one host the right to use these volumes for one domain, as rows of the caller's transaction: a writer alone, readers
- * together. Refuses with `volume.in_use`, naming who holds which volume.
+ * together. Refuses with `volume.in_use`, naming who holds which volume, and with `volume.missing`.
  */
 export async function takeHolds(
   tx: EntityManager,
@@ -51,6 +75,16 @@ export async function takeHolds(
   if (volumes.length === 0) return;
   const ids = volumes.map((volume) => volume.id).sort();
   await rowsOf(tx, `select id from volume where id = any($1) order by id for no key update`, [ids]);
+  const unusable = await rowsOf<{ blocker: Blocker }>(
+    tx,
+    `select ${unusableSql('v')} as blocker from volume v where v.id = any($1) and ${isUnusable('v')} order by v.id`,
+    [ids],
+  );
+  if (unusable.length > 0) {
+    throw volumeMissing(`${unusable.length === 1 ? 'A volume has' : 'Volumes have'} no bytes to use.`, {
+      blockers: unusable.map(({ blocker }) => blocker),
+    });
+  }
   const inTheWay = await rowsOf<{ blocker: Blocker }>(
     tx,
     `select ${holderSql('h')} as blocker from unnest($1::uuid[], $2::boolean[]) as k(volume_id, read_only)

@@ -43,6 +43,12 @@ export const volumeNotFound = defineProblem({
   title: 'There is no such volume',
   retry: 'never',
 });
+export const volumeMissing = defineProblem({
+  code: 'volume.missing',
+  status: 409,
+  title: 'The bytes of the volume are gone from its storage repository',
+  retry: 'after_change',
+});
 export const volumeBadState = defineProblem({
   code: 'volume.bad_state',
   status: 409,

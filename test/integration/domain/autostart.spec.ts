@@ -1,3 +1,5 @@
+import { inTransaction } from '../../../src/kernel/database/transaction.js';
+import { noteBoot } from '../../../src/modules/domain/reconcile/boots.js';
 import { eventually } from '../../support/eventually.js';
 import { type Body, GIBIBYTE, type TestHost, type TestPool, testPool } from '../../support/test-pool.js';
 
@@ -105,6 +107,17 @@ describe('after its host has booted', () => {
     expect(ids.map(startsOf)).toEqual([2, 1, 1, 1]);
     expect(await autostarts()).toHaveLength(1);
   }, 90_000);
+
+  it('two replicas that hear of the boot at once write it down once, and one start follows', async () => {
+    const id = await domainOf({ policy: 'always' });
+    const frame = { facts: { bootId: 'another-boot' }, domains: [] };
+    await Promise.all(
+      [1, 2, 3].map(() => inTransaction(pool.source, (tx) => noteBoot(tx, host.id, frame as never))),
+    );
+    expect(await pool.source.query(`select boot_id from host_boot`)).toEqual([{ boot_id: 'another-boot' }]);
+    expect(await autostarted()).toMatchObject({ state: 'succeeded' });
+    expect([await autostarts(), startsOf(id)]).toEqual([[expect.anything()], 1]);
+  }, 60_000);
 
   it('what cannot be started is named, and keeps no other from its start', async () => {
     const big = await domainOf({ policy: 'always', order: 0 }, { memoryBytes: 6 * GIBIBYTE, name: 'big' });

@@ -7,7 +7,7 @@ import { uuid } from '../../../kernel/schema/values.js';
 import { claimed } from '../../../kernel/operations/plan.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
-import { hostsReaching, takeHolds } from '../../storage/index.js';
+import { hostsReaching, takeHolds, volumeMissing } from '../../storage/index.js';
 import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domain.errors.js';
 import { disksOf, lockDomainFor } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
@@ -30,6 +30,7 @@ export const startDomain = defineOperation({
     domainBadState,
     hostMemoryInsufficient,
     hostUnreachable,
+    volumeMissing,
     revisionStale,
     objectBusy,
   ],

@@ -10,6 +10,7 @@ import { type Logger } from '../../../kernel/logging/logger.js';
 import { type Caller, systemCaller } from '../../../kernel/operations/caller.js';
 import { OperationEngine } from '../../../kernel/operations/engine.js';
 import { newId } from '../../../kernel/schema/values.js';
+import { VolumeInventory } from '../../storage/index.js';
 import { findAndLockDomain } from '../domain.rows.js';
 import { holderOf } from '../observed.js';
 import * as operations from '../operations/index.js';
@@ -20,6 +21,8 @@ import { postponeRepair, reconcileDomain } from './reconcile-domain.js';
 const LOOK_EVERY_MS = 500;
 /** Every so many looks, one at everything: what should not be able to get lost. */
 const THOROUGH_EVERY = 10;
+/** Every so many looks, one at the volumes in their repositories: not all storage can be watched. */
+const VOLUMES_EVERY = 60;
 const AT_ONCE = 50;
 const BUSY_AGAIN_SECONDS = 2;
 
@@ -47,6 +50,7 @@ export class Reconciler implements OnApplicationShutdown {
   constructor(
     private readonly source: DataSource,
     private readonly engine: OperationEngine,
+    private readonly volumes: VolumeInventory,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
@@ -77,8 +81,9 @@ export class Reconciler implements OnApplicationShutdown {
   }
 
   private async look(): Promise<void> {
-    const thorough = this.looks++ % THOROUGH_EVERY === 0;
-    if (thorough) await this.findDifferences();
+    this.looks += 1;
+    if (this.looks % THOROUGH_EVERY === 1) await this.findDifferences();
+    if (this.looks % VOLUMES_EVERY === 0) await this.lookAtVolumes();
     await this.beginRepairs();
     await this.beginAutostarts();
   }
@@ -101,6 +106,16 @@ export class Reconciler implements OnApplicationShutdown {
         if (domain && (await holderOf(tx, domain)) === null) await reconcileDomain(tx, domain);
       });
     }
+  }
+
+  private async lookAtVolumes(): Promise<void> {
+    const hosts = await rowsOf<{ id: string }>(
+      this.source.manager,
+      `select id from host where stream_owner = $1 and state = 'online'`,
+      [this.engine.replica.id],
+    );
+    // Not waited for: storage that hangs must not hold up what is due.
+    for (const { id } of hosts) void this.volumes.lookAtAllOf(id);
   }
 
   private async beginRepairs(): Promise<void> {

@@ -1,0 +1,156 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { inspectVolume, listVolumes, type VolumeFormat } from '../../agent-contract/index.js';
+import { HostLink } from '../../host-link/host-link.js';
+import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
+import { inTransaction } from '../../kernel/database/transaction.js';
+import { isProblem } from '../../kernel/errors/problem.js';
+import { appendEvent } from '../../kernel/events/append-event.js';
+import { LOG } from '../../kernel/logging/log.token.js';
+import { type Logger } from '../../kernel/logging/logger.js';
+import { chooseExecutor, type Executor } from './executor.js';
+
+interface Row {
+  id: string;
+  format: VolumeFormat;
+  sizeBytes: number;
+  state: 'ready' | 'missing';
+}
+
+type Found = { readonly sizeBytes: number; readonly allocatedBytes: number } | null;
+
+/**
+ * Holds the volumes of the inventory against the bytes in their repositories: a volume whose bytes are gone is `missing`, and
+ * `ready` again when they are back. A repository is looked at by its executor alone, so that two hosts which see a shared folder
+ * at different times do not contradict each other.
+ */
+@Injectable()
+export class VolumeInventory implements OnApplicationShutdown {
+  /** One look at a repository at a time; what was told during one is looked at by the next. */
+  private readonly looking = new Map<string, { again: boolean; done: Promise<void> }>();
+
+  constructor(
+    private readonly source: DataSource,
+    private readonly links: HostLink,
+    @Inject(LOG) private readonly log: Logger,
+  ) {}
+
+  /** A host says that volumes came or went there, or it is time. Resolves when all have been looked at; never rejects. */
+  async look(repositoryIds: readonly string[]): Promise<void> {
+    await Promise.all(repositoryIds.map((id) => this.lookInTurn(id)));
+  }
+
+  /** The repositories that are attached to this host. Looking at them also makes the host watch them. Never rejects. */
+  async lookAtAllOf(hostId: string): Promise<void> {
+    try {
+      const rows = await rowsOf<{ id: string }>(
+        this.source.manager,
+        `select r.id from attachment a join storage_repository r on r.id = a.repository_id
+          where a.host_id = $1 and a.state = 'attached' and r.state = 'ready' order by r.id`,
+        [hostId],
+      );
+      await this.look(rows.map(({ id }) => id));
+    } catch (error) {
+      this.log.debug({ err: error, hostId }, 'the repositories of a host could not be looked at');
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all([...this.looking.values()].map(({ done }) => done));
+  }
+
+  private lookInTurn(repositoryId: string): Promise<void> {
+    const under = this.looking.get(repositoryId);
+    if (under) {
+      under.again = true;
+      return under.done;
+    }
+    const turn = { again: false, done: Promise.resolve() };
+    const work = async () => {
+      do {
+        turn.again = false;
+        await this.lookOnce(repositoryId).catch((error: unknown) => {
+          // A host that is away, or a disk that is not mounted, says nothing about a volume.
+          this.log.debug({ err: error, repositoryId }, 'the volumes of a repository could not be looked at');
+        });
+      } while (turn.again);
+    };
+    turn.done = work().finally(() => this.looking.delete(repositoryId));
+    this.looking.set(repositoryId, turn);
+    return turn.done;
+  }
+
+  private async lookOnce(repositoryId: string): Promise<void> {
+    const { manager } = this.source;
+    // Before the host is asked: what is made meanwhile is not missed.
+    const known = await rowsOf<Row>(
+      manager,
+      `select id, format, size_bytes::float8 as "sizeBytes", state
+         from volume where repository_id = $1 and state in ('ready', 'missing')`,
+      [repositoryId],
+    );
+    const executor = await chooseExecutor(manager, repositoryId);
+    const { repository } = executor;
+    const { volumes } = await this.links.call(executor.hostId, listVolumes, { repository });
+    const there = new Set(volumes.map(({ id, format }) => `${id}.${format}`));
+    for (const row of known) {
+      const listed = there.has(`${row.id}.${row.format}`);
+      if (listed === (row.state === 'ready')) continue;
+      const found = await this.inspect(executor, row);
+      if (row.state === 'ready' && found === null) await this.turn(row, null);
+      if (row.state === 'missing' && found && isTheSame(row, found)) await this.turn(row, found);
+    }
+  }
+
+  /** `undefined`: something is there that cannot be used. */
+  private async inspect({ hostId, repository }: Executor, { id, format }: Row): Promise<Found | undefined> {
+    try {
+      const { found } = await this.links.call(hostId, inspectVolume, { volume: { id, format, repository } });
+      return found;
+    } catch (error) {
+      if (isProblem(error) && error.code === 'volume.bad_image') return undefined;
+      throw error;
+    }
+  }
+
+  private async turn({ id, state }: Row, found: Found): Promise<void> {
+    await inTransaction(this.source, async (tx) => {
+      const row = await firstRowOf<{ poolId: string; domainIds: string[] }>(
+        tx,
+        `select r.pool_id as "poolId",
+                array(select distinct k.domain_id from disk k where k.volume_id = v.id) as "domainIds"
+           from volume v join storage_repository r on r.id = v.repository_id
+          where v.id = $1 and v.state = $2 for update of v`,
+        [id, state],
+      );
+      if (!row || (await isWorkedOn(tx, id))) return;
+      const after = found ? 'ready' : 'missing';
+      await rowsOf(
+        tx,
+        `update volume set state = $2, size_bytes = coalesce($3, size_bytes), allocated_bytes = $4, updated_at = now()
+          where id = $1`,
+        [id, after, found?.sizeBytes ?? null, found?.allocatedBytes ?? null],
+      );
+      this.log.warn({ volumeId: id, state: after }, 'the bytes of a volume came or went by another hand');
+      await appendEvent(tx, {
+        type: found ? 'volume.found' : 'volume.missing',
+        object: { type: 'volume', id },
+        poolId: row.poolId,
+        operationId: null,
+        changes: { state: after, cause: 'out_of_band', domainIds: row.domainIds },
+      });
+    });
+  }
+}
+
+/** Bytes of another size are another volume's. One that was entered without its bytes has no size yet. */
+const isTheSame = ({ sizeBytes }: Row, found: NonNullable<Found>): boolean =>
+  sizeBytes === 0 || sizeBytes === found.sizeBytes;
+
+/** An operation at work on the volume knows better than a look from outside. */
+const isWorkedOn = async (tx: EntityManager, volumeId: string): Promise<boolean> =>
+  (await firstRowOf(
+    tx,
+    `select 1 from object_lock where object_type = 'volume' and object_id = $1 and mode = 'exclusive' and granted`,
+    [volumeId],
+  )) !== undefined;

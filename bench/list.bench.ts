@@ -20,7 +20,7 @@ from (
   select d.created_at, d.id, json_build_object(
     'id', d.id, 'name', d.name, 'poolId', d.pool_id,
     'hostId', case when d.state in ('running', 'paused', 'suspended', 'unknown') then d.host_id end,
-    'state', d.state, 'stateReason', d.state_reason, 'pid', d.pid, 'vcpus', d.vcpus, 'memoryBytes', d.memory_bytes,
+    'state', d.state, 'stateReason', d.state_reason, 'desiredState', d.desired_state, 'pid', d.pid, 'vcpus', d.vcpus, 'memoryBytes', d.memory_bytes,
     'boot', d.boot,
     'disks', (select coalesce(json_agg(json_build_object('id', k.id, 'volumeId', k.volume_id, 'bus', k.bus,
       'readOnly', k.read_only) order by k.position), '[]'::json) from disk k where k.domain_id = d.id),
@@ -28,6 +28,8 @@ from (
       'model', n.model) order by n.position), '[]'::json) from nic n where n.domain_id = d.id),
     'consoles', (select coalesce(json_agg(json_build_object('id', c.id, 'kind', c.kind)), '[]'::json)
       from console c where c.domain_id = d.id),
+    'autostart', json_build_object('policy', d.autostart_policy, 'order', d.autostart_order,
+      'delaySeconds', d.autostart_delay_seconds), 'onCrash', d.on_crash, 'onReboot', d.on_reboot,
     'generation', d.generation, 'revision', d.revision, 'simulated', d.simulated,
     'observedAt', to_char(d.observed_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
     'createdAt', to_char(d.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),

@@ -1,12 +1,12 @@
 import { newId } from '../../src/kernel/schema/values.js';
 import { type TestPool } from './test-pool.js';
 
-export const lockings = ['free', 'held', 'doubtful', 'queue'] as const;
+export const lockings = ['free', 'held', 'doubtful', 'queue', 'overtakable'] as const;
 export type Locking = (typeof lockings)[number];
 
 /**
  * Rows as operations leave them, of a kind that no process runs, so that they stay as they are: an object that one holds,
- * one whose holder needs attention, and one for which a second one waits.
+ * one whose holder needs attention, one for which a second one waits, and one whose holder may be ended where it stands.
  */
 export async function lockFor(
   pool: Pick<TestPool, 'source'>,
@@ -15,14 +15,15 @@ export async function lockFor(
   mode: 'shared' | 'exclusive' = 'exclusive',
 ): Promise<void> {
   if (locking === 'free') return;
-  const holders =
-    locking === 'queue' ? ['running', 'waiting'] : [locking === 'held' ? 'running' : 'needs_attention'];
-  for (const [place, state] of holders.entries()) {
+  const kind = locking === 'overtakable' ? 'domain.pause' : 'test.hold';
+  const holders = { held: ['running'], queue: ['running', 'waiting'], doubtful: ['needs_attention'] };
+  const states = locking === 'overtakable' ? holders.doubtful : holders[locking];
+  for (const [place, state] of states.entries()) {
     const id = newId();
     await pool.source.query(
       `insert into operation (id, kind, target_type, target_id, actor, input, state, trace_id, lease_owner, lease_until)
-       values ($1, 'test.hold', $2, $3, 'test', '{}', $4, 't', $5, now() + interval '1 hour')`,
-      [id, object.type, object.id, state, newId()],
+       values ($1, $6, $2, $3, 'test', '{}', $4, 't', $5, now() + interval '1 hour')`,
+      [id, object.type, object.id, state, newId(), kind],
     );
     await pool.source.query(
       `insert into object_lock (object_type, object_id, operation_id, mode, granted) values ($1, $2, $3, $4, $5)`,

@@ -5,12 +5,9 @@ import { markAppended } from '../events/append-event.js';
 import { type Caller } from './caller.js';
 import { type TurnedBack } from './claim.js';
 import { type EndedFromOutside, endFromOutside } from './end-from-outside.js';
-import {
-  operationBadState,
-  operationCancelled,
-  operationNotFound,
-  operationPastNoReturn,
-} from './operation-problems.js';
+import { refuseVerb } from './operation-actions.js';
+import { operationCancelled, operationNotFound } from './operation-problems.js';
+import { type OperationState } from './operation-state.js';
 import { type OperationRegistry } from './registry.js';
 import { type Outgoing, outgoingSql } from './relay.js';
 
@@ -53,7 +50,7 @@ const turn: Statement = {
 
 interface Member {
   readonly id: string;
-  readonly state: string;
+  readonly state: OperationState;
   readonly attempt: number;
   readonly past_no_return: boolean;
   readonly ended: boolean;
@@ -113,9 +110,5 @@ export async function checkCancel(dataSource: DataSource, operationId: string): 
   refuse(own);
 }
 
-function refuse({ state, past_no_return, ended }: Member): void {
-  if (ended) throw operationBadState(`It has ended: ${state}.`);
-  if (state === 'needs_attention')
-    throw operationBadState('It needs attention: retry it, or resolve it with what came of it.');
-  if (past_no_return) throw operationPastNoReturn('What it has begun can only be ended.');
-}
+const refuse = ({ id, state, past_no_return }: Member): void =>
+  refuseVerb('cancel', { id, state, pastNoReturn: past_no_return });

@@ -153,9 +153,13 @@ export interface OperationDefinition<
   readonly doubt?: (tx: EntityManager, plan: P) => Promise<void>;
 }
 
+/** The kinds that may be ended where they stand, for those who say beforehand whether one that overtakes would be accepted. */
+export const overtakableKinds = new Set<string>();
+
 /** Gives the value its types; the engine keeps definitions by name. */
 export function defineOperation<Services, I, P, Step extends string, Found = void>(
   definition: OperationDefinition<Services, I, P, Step, Found>,
 ): OperationDefinition<Services, I, P, Step, Found> {
+  if (definition.overtakable) overtakableKinds.add(definition.name);
   return definition;
 }

@@ -26,7 +26,7 @@ const coverSql = (lock: string, family: string): string =>
      and u.granted and u.operation_id = any(${family}) limit 1)`;
 
 /** SQL: who waits for this object waits for an ancestor's end, so that a child must not wait for him. */
-const underSql = (lock: string, family: string): string => `${coverSql(lock, family)} is not null`;
+export const underSql = (lock: string, family: string): string => `${coverSql(lock, family)} is not null`;
 
 /** SQL: the ancestors' ids, out of the statement's own `ancestor`. */
 const FAMILY = '(array(select id from ancestor))';

@@ -40,6 +40,8 @@ const states: Readonly<Record<OperationVerb, StateReason<OperationState>>> = {
   resolve: byState('resolve'),
 };
 
+const noReturn = { detail: 'It is past its point of no return.', clearedBy: 'Its end.' };
+
 /** In the order in which the verbs ask. */
 export const operationReasons: VerbReasons<OperationVerb> = {
   cancel: [
@@ -49,15 +51,31 @@ export const operationReasons: VerbReasons<OperationVerb> = {
       blockers: (t) =>
         `case when ${t}.past_no_return then json_build_array(${blockerSql({
           code: operationPastNoReturn.code,
-          detail: literal('It is past its point of no return.'),
+          detail: literal(noReturn.detail),
           object: { type: `'operation'`, id: `${t}.id` },
-          clearedBy: literal('Its end.'),
+          clearedBy: literal(noReturn.clearedBy),
         })}) end`,
     },
   ],
   retry: [states.retry],
   resolve: [states.resolve],
 };
+
+/** For who has the row: refuses as `operationReasons` do, with `operation.bad_state` or `operation.past_no_return`. */
+export function refuseVerb(
+  verb: OperationVerb,
+  row: { readonly id: string; readonly state: OperationState; readonly pastNoReturn: boolean },
+): void {
+  if (!operationAllows[verb].includes(row.state)) {
+    const blocker = states[verb].blocker(row);
+    throw operationBadState(blocker.detail, { blockers: [blocker] });
+  }
+  if (verb !== 'cancel' || !row.pastNoReturn) return;
+  const object = { type: 'operation', id: row.id };
+  throw operationPastNoReturn(noReturn.detail, {
+    blockers: [{ code: operationPastNoReturn.code, ...noReturn, object, operationId: null }],
+  });
+}
 
 /** Of one that has just been accepted, without reading it back. */
 export function actionsAtFirst(row: {

@@ -1,5 +1,6 @@
 import { blockersSql, literal } from '../database/reason.js';
 import { holderOrder, holderSql } from './busy.js';
+import { underSql } from './lock-table.js';
 import { incompatibleSql } from './locks.js';
 import { seniorSinceSql } from './priority.js';
 
@@ -35,7 +36,8 @@ export const waitsForSql = (o: string): string =>
     `object_lock mine join object_lock l on l.object_type = mine.object_type and l.object_id = mine.object_id
         left join operation h on h.id = l.operation_id
        where mine.operation_id = ${o}.id and l.operation_id <> ${o}.id
-         and (l.granted or (${seniorSinceSql('h')}, l.ticket) < (${seniorSinceSql(o)}, mine.ticket))
+         and (l.granted or ((${seniorSinceSql('h')}, l.ticket) < (${seniorSinceSql(o)}, mine.ticket)
+           and not ${underSql('mine', `array${ancestorsSql(o)}`)}))
          and ${incompatibleSql('mine.mode', 'l.mode')} and l.operation_id not in ${ancestorsSql(o)}`,
   )}, '[]'::json)
    when 'needs_attention' then json_build_array(json_build_object('code', coalesce(${o}.error->>'code', 'operation.unknown'),

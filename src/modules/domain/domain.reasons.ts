@@ -127,8 +127,8 @@ const onGuest = (verb: DomainVerb): readonly Reason[] => [
   hostBusy,
 ];
 
-/** Whoever ends a guest or presses its reset button waits for nobody but these. */
-const firm = firmReason('domain', 'exclusive', ['domain.create', 'domain.delete']);
+/** Whoever ends a guest or presses its reset button waits for nobody but those that may not be ended where they stand. */
+const firm = firmReason('domain', 'exclusive');
 
 /** A domain that is being started has a host and no guest yet: that start can be ended as well. */
 const badStateForForce: Reason = {

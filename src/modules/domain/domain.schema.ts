@@ -113,7 +113,7 @@ export const consoleOfDomain = z
 
 /** By the name of the GraphQL mutation. */
 const domainActions = {
-  update: '`PATCH` of the name alone.',
+  update: '`PATCH` of the name and the policies alone.',
   reconfigure: '`PATCH` of anything else.',
   start: '`POST …/start`',
   shutdown: '`POST …/shutdown`',

@@ -18,7 +18,7 @@ export async function planOperation(dataSource: DataSource, request: Request): P
   const checked = await checking.attempt(async () => ({ found: await definition.check(input, caller) }));
   return inRolledBackTransaction(dataSource, async (tx) => {
     const verdict = new AllRefusals(checking.blockers);
-    const { blockers, judged } = await decide(tx, newId(), request, checked, verdict);
+    const { blockers, judged, accepted } = await decide(tx, newId(), request, checked, verdict);
     const moreLocks = judged?.moreLocks ?? [];
     return {
       kind: definition.name,
@@ -28,6 +28,7 @@ export async function planOperation(dataSource: DataSource, request: Request): P
       waitsFor: onBusy === 'wait' ? [...blockers] : [],
       steps: [...definition.steps],
       chosen: moreLocks.map(refOf),
+      overtakes: accepted.overtaken.ended.map(({ operationId }) => operationId),
       locks: inLockingOrder([...definition.locks(input), ...moreLocks]).map((lock) => ({
         object: refOf(lock),
         mode: lock.mode,

@@ -36,6 +36,9 @@ export const plan = z
       .array(z.string())
       .describe('What its operation may go through, in order; empty where nothing is done on a host.'),
     chosen: z.array(planObject).describe('What the decision brought in: the host that was chosen, ...'),
+    overtakes: z
+      .array(uuid)
+      .describe('Operations that it would end where they stand: of verbs that never wait.'),
     locks: z.array(planLock).describe('What it would hold until it ends.'),
     claims: z.array(planClaim).describe('What it would take, and from what.'),
   })

@@ -143,7 +143,7 @@ export class ShortWrites {
       await verdict.attempt(() => work(tx), await clientOf(tx));
       return verdict.blockers;
     });
-    const nothing = { waitsFor: [], steps: [], chosen: [], locks: [], claims: [] };
+    const nothing = { waitsFor: [], steps: [], chosen: [], overtakes: [], locks: [], claims: [] };
     return { kind, target, allowed: blockers.length === 0, blockers, ...nothing };
   }
 }

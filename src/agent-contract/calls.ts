@@ -13,6 +13,7 @@ import {
   startDomain,
 } from './domain.js';
 import { readFacts, releaseJournal, subscribeState } from './host.js';
+import { beginReturn, destroyOvertaken, takeEpoch } from './host-return.js';
 import {
   attachRepository,
   checkFiles,
@@ -29,9 +30,11 @@ export const agentCalls = {
   attachRepository,
   askShutdown,
   awaitHalt,
+  beginReturn,
   checkFiles,
   createVolume,
   deleteVolume,
+  destroyOvertaken,
   detachRepository,
   forceOff,
   forgetDomain,
@@ -48,6 +51,7 @@ export const agentCalls = {
   resumeDomain,
   startDomain,
   subscribeState,
+  takeEpoch,
 } as const satisfies Record<string, AgentCall>;
 
 export type AgentCalls = typeof agentCalls;

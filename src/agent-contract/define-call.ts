@@ -38,6 +38,11 @@ export interface AgentCall<I extends z.ZodType = z.ZodType, O extends z.ZodType 
   readonly errors: readonly ProblemDefinition[];
   /** `read` changes nothing and may be repeated freely; `write` needs a fence and goes through the agent's journal. */
   readonly effect: 'read' | 'write';
+  /**
+   * May be made of an agent that is behind: its host was declared dead, and it comes back with an older epoch. Every other
+   * write it refuses with `host.unreachable` until it has been brought up to date.
+   */
+  readonly whileBehind?: boolean;
   /** How long the server waits, and the agent works, unless the caller asks for less. */
   readonly deadlineMs: number;
 }

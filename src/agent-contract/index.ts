@@ -5,6 +5,7 @@ export * from './domain.js';
 export * from './enrolment.js';
 export * from './frame.js';
 export * from './host.js';
+export * from './host-return.js';
 export * from './identity.js';
 export * from './storage.js';
 export * from './version.js';

@@ -37,6 +37,7 @@ export interface AgentSettings {
 }
 
 const FACTS_EVERY_MS = 60_000;
+const CUT_OLDER_MS = 1_000;
 
 /** The agent cannot go on, and trying again would not help. The message is for the person who started it. */
 export class AgentError extends Error {
@@ -52,6 +53,10 @@ export class Agent {
   private journal: Journal | null = null;
   private inventory: Inventory | null = null;
   private watches: VolumeWatches | null = null;
+  private readonly fencing = new Fencing();
+  /** Who this agent is now; set once it has enrolled. */
+  private identity: StoredIdentity | null = null;
+  private renewal: NodeJS.Timeout | undefined;
 
   constructor(private readonly settings: AgentSettings) {
     this.identityFolder = new IdentityFolder(settings.folder);
@@ -62,7 +67,7 @@ export class Agent {
   async start(): Promise<HostRecord> {
     const { driver, backends, folder, log } = this.settings;
     await mkdir(join(folder, 'journal'), { recursive: true, mode: 0o700 });
-    const fencing = new Fencing();
+    const { fencing } = this;
     const journal = (this.journal = await Journal.open(join(folder, 'journal'), fencing));
     const recovered = await driver.recover();
     for (const { id, generation } of recovered) fencing.noteGeneration(id, generation, Date.now());
@@ -78,16 +83,27 @@ export class Agent {
     const stored = await this.identityFolder.load();
     const port = await this.takePort(stored);
     const identity = await this.identify(stored, port);
-    fencing.noteEpoch(identity.hostEpoch);
     const watches = (this.watches = new VolumeWatches(
       backends,
       (repositoryId) => inventory.noteStorageChanged(repositoryId),
       log,
     ));
-    const handlers = createHandlers({ driver, backends, uses, journal, inventory, watches });
+    this.identity = identity;
+    fencing.join(identity.hostEpoch);
+    const takeEpoch = () => this.takeEpoch(port);
+    const handlers = createHandlers({
+      driver,
+      backends,
+      uses,
+      journal,
+      inventory,
+      watches,
+      log,
+      takeEpoch,
+    });
     const dispatch = new Dispatch({ handlers, journal, fencing, turns: new Turns(), log });
     this.listener.serve(identity, {
-      host: { hostId: identity.hostId, hostEpoch: () => identity.hostEpoch },
+      host: { hostId: identity.hostId, hostEpoch: () => this.identity?.hostEpoch ?? identity.hostEpoch },
       dispatch,
       inventory,
       openConsole: async (domainId, consoleId) => serialConsoles(driver).openConsole(domainId, consoleId),
@@ -148,35 +164,63 @@ export class Agent {
 
   /** Renews at two thirds of the certificate's life; at once when it has run out or the address is another one. */
   private renewInTime(identity: StoredIdentity, port: number): void {
-    const { log } = this.settings;
-    const enrolUrl = this.settings.enrolUrl ?? identity.enrolUrl;
     const life = new X509Certificate(identity.certificate);
     const from = life.validFromDate.getTime();
     const due = from + ((life.validToDate.getTime() - from) * 2) / 3;
-    const renewNow = async (): Promise<void> => {
-      const answer = await this.untilAnswered('renewal', async () =>
-        renew(enrolUrl, identity, await this.address(enrolUrl, port)),
-      );
-      const { hostId, hostEpoch, poolId, certificate, ca } = answer;
-      const address = await this.address(enrolUrl, port);
-      const { hostName, key } = identity;
-      const host = { hostId, hostEpoch, poolId, hostName, address, enrolUrl };
-      await this.identityFolder.save(host, certificate, ca);
-      this.listener.renew({ key, certificate, ca });
-      log.info({ hostId }, 'certificate renewed');
-      this.renewInTime({ ...host, key, certificate, ca }, port);
-    };
     const begin = () =>
-      renewNow().catch((error: unknown) => {
+      this.untilAnswered('renewal', () => this.renewNow(port)).catch((error: unknown) => {
         if (this.closing.signal.aborted) return;
-        log.error({ err: error }, 'the certificate could not be renewed');
-        this.after(FACTS_EVERY_MS, begin);
+        this.settings.log.error({ err: error }, 'the certificate could not be renewed');
+        this.renewLater(FACTS_EVERY_MS, begin);
       });
-    const moved = this.address(enrolUrl, port).then(
+    const moved = this.address(this.enrolUrlOf(identity), port).then(
       (address) => address !== identity.address,
       () => false,
     );
-    void moved.then((is) => this.after(is ? 0 : Math.max(0, due - Date.now()), begin));
+    void moved.then((is) => {
+      if (this.identity === identity) this.renewLater(is ? 0 : Math.max(0, due - Date.now()), begin);
+    });
+  }
+
+  private renewLater(milliseconds: number, begin: () => unknown): void {
+    clearTimeout(this.renewal);
+    this.renewal = this.after(milliseconds, begin);
+  }
+
+  private readonly enrolUrlOf = ({ enrolUrl }: HostRecord): string => this.settings.enrolUrl ?? enrolUrl;
+
+  /** Asks once for a new certificate, shows it from now on, and plans the next renewal. */
+  private async renewNow(port: number): Promise<void> {
+    const before = this.identity;
+    if (!before) throw new Error('An agent that has not enrolled has nothing to renew.');
+    const enrolUrl = this.enrolUrlOf(before);
+    const address = await this.address(enrolUrl, port);
+    const { hostId, hostEpoch, poolId, certificate, ca } = await renew(enrolUrl, before, address);
+    const { hostName, key } = before;
+    const host = { hostId, hostEpoch, poolId, hostName, address, enrolUrl };
+    await this.identityFolder.save(host, certificate, ca);
+    const identity = (this.identity = { ...host, key, certificate, ca });
+    this.fencing.join(hostEpoch);
+    // What was opened towards the older epoch was opened towards a host that is dead; the answer to this still goes there.
+    if (hostEpoch !== before.hostEpoch) this.after(CUT_OLDER_MS, this.listener.connectionsOfNow());
+    this.listener.renew({ key, certificate, ca });
+    this.settings.log.info({ hostId, hostEpoch }, 'certificate renewed');
+    this.renewInTime(identity, port);
+  }
+
+  /** The server has brought this host up to date, and now gives it a certificate for its new epoch. */
+  private async takeEpoch(port: number): Promise<number> {
+    if ((this.identity?.hostEpoch ?? 0) < this.fencing.epoch)
+      await this.renewNow(port).catch((cause: unknown) => {
+        // Not a refusal, which would be remembered as the answer: asked again, it is tried again.
+        if (!isProblem(cause) || cause.definition.retry !== 'later') throw cause;
+        throw new Error('The enrolment listener does not answer.', { cause });
+      });
+    const { hostEpoch = 0 } = this.identity ?? {};
+    if (hostEpoch < this.fencing.epoch)
+      throw new Error(`The server gave a certificate for epoch ${hostEpoch} of ${this.fencing.epoch}.`);
+    this.settings.log.warn({ audit: 'host.returned', hostEpoch }, 'this host has come back');
+    return hostEpoch;
   }
 
   private async address(enrolUrl: string, port: number): Promise<string> {
@@ -205,8 +249,8 @@ export class Agent {
     }
   }
 
-  private after(milliseconds: number, act: () => unknown): void {
-    if (this.closing.signal.aborted) return;
+  private after(milliseconds: number, act: () => unknown): NodeJS.Timeout | undefined {
+    if (this.closing.signal.aborted) return undefined;
     const timer = setTimeout(
       () => {
         this.timers.delete(timer);
@@ -215,6 +259,7 @@ export class Agent {
       Math.min(milliseconds, 2 ** 31 - 1),
     );
     this.timers.add(timer);
+    return timer;
   }
 
   private every(milliseconds: number, act: () => Promise<unknown>): void {

@@ -14,6 +14,8 @@ export interface CallContext {
   readonly wanted: () => boolean;
   /** Set for a call that overtakes: what it found running. */
   readonly overtaken: Overtaken | null;
+  /** For a write: resolves when no write of an older epoch of the host is under way any more. */
+  readonly olderIsOver: () => Promise<void>;
   /** Opens the state stream on the connection that the call came by. */
   readonly subscribe: () => void;
 }

@@ -58,7 +58,17 @@ describe('dispatch', () => {
       { write: (line: string) => void (log += line) },
     );
     const watches = new VolumeWatches(backends, () => undefined, logger);
-    const handlers = createHandlers({ driver, backends, uses, journal, inventory, watches });
+    const takeEpoch = () => Promise.resolve(1);
+    const handlers = createHandlers({
+      driver,
+      backends,
+      uses,
+      journal,
+      inventory,
+      watches,
+      log: logger,
+      takeEpoch,
+    });
     return new Dispatch({ handlers, journal, fencing, turns: new Turns(), log: logger });
   };
   const backends = createFakeBackends();

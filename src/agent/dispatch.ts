@@ -29,6 +29,7 @@ interface Parts {
 interface Write extends Numbers {
   readonly step: string;
   readonly overtakes: readonly { operationId: string; attempt: number }[] | undefined;
+  readonly whileBehind: boolean;
 }
 
 interface Running {
@@ -60,7 +61,7 @@ export class Dispatch {
       const result = await withDeadline(deadlineMs, caller.signal, (signal) =>
         bound.call.effect === 'write'
           ? this.write(bound, prepared, request, performance.now() + deadlineMs)
-          : prepared.run({ signal, wanted: () => true, overtaken: null, subscribe: caller.subscribe }),
+          : prepared.run({ ...readOnly, signal, subscribe: caller.subscribe }),
       );
       return resultText(request.id, result);
     } catch (error) {
@@ -109,8 +110,9 @@ export class Dispatch {
 
   private inTurn(prepared: PreparedCall, key: string): Promise<unknown> {
     const wanted = () => performance.now() < (this.running.get(key)?.until ?? 0);
+    const olderIsOver = () => this.olderIsOver(key);
     const act = (signal: AbortSignal, overtaken: Overtaken | null) =>
-      this.act(prepared, key, { signal, wanted, overtaken, subscribe: () => undefined });
+      this.act(prepared, key, { signal, wanted, overtaken, olderIsOver, subscribe: () => undefined });
     if (prepared.turn === null) return Promise.resolve().then(() => act(new AbortController().signal, null));
     if (!prepared.overtakes) return this.parts.turns.take(prepared.turn, (signal) => act(signal, null));
     return this.parts.turns.overtake(
@@ -156,6 +158,13 @@ export class Dispatch {
     }
   }
 
+  /** Nothing under an older epoch of the host begins any more, once the call under this key is in the journal. */
+  private async olderIsOver(key: string): Promise<void> {
+    const epoch = this.running.get(key)?.write.hostEpoch ?? 0;
+    const older = [...this.running.values()].filter(({ write }) => write.hostEpoch < epoch);
+    await Promise.allSettled(older.map(({ done }) => done));
+  }
+
   /** The work is done whether or not its end can be written: the caller gets its answer, the next start of the agent a duplicate. */
   private async end(key: string, outcome: Outcome): Promise<void> {
     try {
@@ -167,8 +176,9 @@ export class Dispatch {
 
   private refuseLate(write: Write): void {
     try {
-      this.parts.fencing.check(write);
+      this.parts.fencing.check(write, write.whileBehind);
     } catch (error) {
+      if (!isProblem(error, callFenced)) throw error;
       this.parts.log.warn({ audit: 'call.fenced', ...write, reason: String(error) }, 'late call refused');
       throw error;
     }
@@ -182,8 +192,11 @@ function readNumbers(bound: BoundCall, prepared: PreparedCall, request: RequestF
   if (fence.domain && (fence.domain.id !== domain?.id || fence.domain.generation !== domain.generation))
     throw requestInvalid('The fence speaks of another domain or generation than the input.');
   const { operationId, step, attempt, hostEpoch, overtakes } = fence;
-  return { call: bound.call.name, operationId, step, attempt, hostEpoch, domain, overtakes };
+  const { name: call, whileBehind = false } = bound.call;
+  return { call, whileBehind, operationId, step, attempt, hostEpoch, domain, overtakes };
 }
+
+const readOnly = { wanted: () => true, overtaken: null, olderIsOver: () => Promise.resolve() };
 
 /** The input has passed the contract's schema, so equal inputs have equal texts. */
 const effectKey = (write: Write, input: unknown): string =>

@@ -1,4 +1,4 @@
-import { callFenced } from '../kernel/errors/problems.js';
+import { callFenced, hostUnreachable } from '../kernel/errors/problems.js';
 import { type MarksEntry } from './journal/entry.js';
 
 /** What of a write counts for fencing. */
@@ -31,15 +31,36 @@ export class Fencing {
   private readonly domains = new Map<string, DomainMark>();
 
   private hostEpoch = 1;
+  /** The epoch of the certificate that this agent has; absent before it has one. */
+  private joined = Number.POSITIVE_INFINITY;
+
+  /** This agent has a certificate for the epoch: up to it, it obeys. */
+  join(hostEpoch: number): void {
+    this.joined = hostEpoch;
+    this.noteEpoch(hostEpoch);
+  }
+
+  /** The highest epoch of this host that anybody has named. */
+  get epoch(): number {
+    return this.hostEpoch;
+  }
 
   noteEpoch(hostEpoch: number): void {
     this.hostEpoch = Math.max(this.hostEpoch, hostEpoch);
   }
 
-  /** Throws `call.fenced` for a late call. Changes nothing. */
-  check(numbers: Numbers): void {
+  /**
+   * Throws `call.fenced` for a late call, and `host.unreachable` for one that comes too early: the host was declared dead
+   * under the epoch that this agent has, and must be brought up to date (`whileBehind`) before it does anything else.
+   * Changes nothing.
+   */
+  check(numbers: Numbers, whileBehind = false): void {
     if (numbers.hostEpoch < this.hostEpoch)
       throw callFenced(`The host is at epoch ${this.hostEpoch}, the call at ${numbers.hostEpoch}.`);
+    if (numbers.hostEpoch > this.joined && !whileBehind)
+      throw hostUnreachable(
+        `The agent is at epoch ${this.joined} of its host, and must be brought up to ${numbers.hostEpoch} first.`,
+      );
     const attempt = this.attempts.get(numbers.operationId)?.attempt ?? 0;
     if (numbers.attempt < attempt)
       throw callFenced(`The operation is at attempt ${attempt}, the call at ${numbers.attempt}.`);

@@ -36,6 +36,11 @@ export class VolumeUses {
     await replaceFile(join(this.folder, spec.id), all.map((id) => `${id}\n`).join(''));
   }
 
+  /** Every volume that the domain was started with here since it was last forgotten: perhaps more than it has open. */
+  of(domainId: string): string[] {
+    return [...(this.volumesOf.get(domainId) ?? [])];
+  }
+
   async end(domainId: string): Promise<void> {
     if (this.volumesOf.delete(domainId)) await rm(join(this.folder, domainId), { force: true });
   }

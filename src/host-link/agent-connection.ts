@@ -1,4 +1,5 @@
-import { connect, type TLSSocket } from 'node:tls';
+import { createHash, X509Certificate } from 'node:crypto';
+import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import {
   capabilityAbsent,
@@ -29,6 +30,10 @@ import { type ServerIdentity } from './certificate-authorities.js';
 export interface Target {
   readonly hostId: string;
   readonly epoch: number;
+  /** SHA-256 of the agent's public key: a certificate of the CA for another key is not this host's. */
+  readonly keyHash: Buffer;
+  /** The host was declared dead: the agent may come back with an older epoch, to be brought up to date. */
+  readonly admitsOlder: boolean;
   /** `ip:port`, checked against the pool's networks. */
   readonly address: string;
 }
@@ -44,7 +49,12 @@ interface Pending {
 }
 
 /** WebSocket settings under which this one host alone, at this epoch, is spoken to. */
-export const towards = (target: Target, identity: ServerIdentity, maxPayload: number) => ({
+export const towards = (
+  target: Target,
+  identity: ServerIdentity,
+  maxPayload: number,
+  onEpoch: (epoch: number) => void = () => undefined,
+) => ({
   handshakeTimeout: DIAL_MS,
   perMessageDeflate: false,
   maxPayload,
@@ -61,14 +71,27 @@ export const towards = (target: Target, identity: ServerIdentity, maxPayload: nu
       minVersion: 'TLSv1.3',
       rejectUnauthorized: true,
       checkServerIdentity: (_name, certificate) => {
-        const peer = readIdentity(certificate.subjectaltname);
-        return peer?.role === 'host' && peer.hostId === target.hostId && peer.epoch === target.epoch
-          ? undefined
-          : new Error('The certificate speaks for another host or epoch.');
+        const epoch = epochOf(certificate, target);
+        if (epoch === null) return new Error('The certificate speaks for another host or epoch.');
+        onEpoch(epoch);
+        return undefined;
       },
     });
   },
 });
+
+/** The epoch for which the target's own key is certified; null when the certificate is not one that it may show. */
+function epochOf(certificate: PeerCertificate, target: Target): number | null {
+  const peer = readIdentity(certificate.subjectaltname);
+  if (peer?.role !== 'host' || peer.hostId !== target.hostId) return null;
+  const { publicKey } = new X509Certificate(certificate.raw);
+  const key = createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest();
+  if (!key.equals(target.keyHash)) return null;
+  const fits = peer.epoch === target.epoch || (target.admitsOlder && peer.epoch < target.epoch);
+  return fits ? peer.epoch : null;
+}
 
 /** One control connection to one agent: requests out, answers and state frames in. */
 export class AgentConnection {
@@ -76,6 +99,8 @@ export class AgentConnection {
   private lastId = 0;
   private heard = Date.now();
   private readonly beat: NodeJS.Timeout;
+  /** The epoch that the agent's certificate names. */
+  private epoch = 0;
   private stateListener: ((frame: StateFrame, bytes: number) => void) | null = null;
   /** Resolves when the connection is over. */
   readonly closed: Promise<void>;
@@ -105,8 +130,9 @@ export class AgentConnection {
   /** Dials, proves both sides, and waits for the agent's first word. Rejects with `host.unreachable`. */
   static open(target: Target, identity: ServerIdentity, log: Logger): Promise<AgentConnection> {
     return new Promise((resolve, reject) => {
+      let peerEpoch = 0;
       const socket = new WebSocket(`wss://${target.address}${linkPath}`, linkProtocol, {
-        ...towards(target, identity, maxFrameBytes),
+        ...towards(target, identity, maxFrameBytes, (epoch) => (peerEpoch = epoch)),
       });
       const fail = (cause: unknown) => {
         clearTimeout(timer);
@@ -116,6 +142,7 @@ export class AgentConnection {
       const timer = setTimeout(() => fail(new Error('no hello in time')), DIAL_MS);
       const connection = new AgentConnection(target, socket, log, (hello) => {
         clearTimeout(timer);
+        connection.epoch = peerEpoch;
         if (hello.hostId === target.hostId) resolve(connection);
         else fail(new Error('The agent says that it is another host.'));
       });
@@ -126,6 +153,11 @@ export class AgentConnection {
 
   get open(): boolean {
     return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  /** The agent has an older epoch than its host: it may only be brought up to date. */
+  get behind(): boolean {
+    return this.epoch < this.target.epoch;
   }
 
   /** Where the frames of a state stream go from now on, each with how long its text was. */

@@ -9,12 +9,12 @@ import {
   consoleStreamPath,
 } from '../agent-contract/index.js';
 import { isProblem, problem, ProblemError } from '../kernel/errors/problem.js';
-import { callTimedOut, hostUnreachable } from '../kernel/errors/problems.js';
+import { callFenced, callTimedOut, hostUnreachable } from '../kernel/errors/problems.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { AgentConnection, type Target, towards } from './agent-connection.js';
 import { insideNetworks, readAddress } from './agent-networks.js';
 import { type CertificateAuthorities, type ServerIdentity } from './certificate-authorities.js';
-import { type CallOptions, HostLink } from './host-link.js';
+import { type CallOptions, HostLink, type HostWatch } from './host-link.js';
 
 interface Slot {
   connection: AgentConnection | null;
@@ -31,6 +31,7 @@ export class HostConnections extends HostLink {
   private readonly slots = new Map<string, Slot>();
   private ended = false;
   private writeListener: (hostId: string, operationId: string) => void = () => undefined;
+  private watch: HostWatch | null = null;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -50,25 +51,37 @@ export class HostConnections extends HostLink {
       throw new Error(`${call.name} changes something and needs a fence.`);
     const deadlineMs = Math.min(options.deadlineMs ?? call.deadlineMs, call.deadlineMs);
     const started = performance.now();
-    const connection = await within(deadlineMs, options.signal, call.name, this.connection(hostId)).catch(
+    const opening = call.whileBehind ? this.connectionWhateverEpoch(hostId) : this.connection(hostId);
+    const connection = await within(deadlineMs, options.signal, call.name, opening).catch(
       (error: unknown) => {
         throw call.effect === 'write' ? neverLeft(error) : error;
       },
     );
     const left = deadlineMs - (performance.now() - started);
     if (left < 1) throw callTimedOut(`${call.name} was not answered within ${deadlineMs} ms.`);
-    const result = await connection.call(call.name, input, {
-      fence: options.fence ?? null,
-      deadlineMs: Math.floor(left),
-      signal: options.signal,
-    });
-    if (options.fence) this.writeListener(hostId, options.fence.operationId);
-    return readOutput(call, result);
+    const fence = options.fence ?? null;
+    try {
+      const { signal } = options;
+      const result = await connection.call(call.name, input, { fence, deadlineMs: Math.floor(left), signal });
+      if (fence) this.writeListener(hostId, fence.operationId);
+      return readOutput(call, result);
+    } catch (error) {
+      if (fence && isProblem(error, callFenced))
+        this.watch?.lateCall(hostId, { call: call.name, fence, detail: error.detail });
+      throw error;
+    } finally {
+      if (connection.behind) connection.terminate();
+    }
   }
 
   /** Told of every write that an agent has answered. */
   onWrite(listener: (hostId: string, operationId: string) => void): void {
     this.writeListener = listener;
+  }
+
+  /** Who is told of what the link learns of a host beside its state. */
+  watchedBy(watch: HostWatch): void {
+    this.watch = watch;
   }
 
   async openConsole(
@@ -84,7 +97,7 @@ export class HostConnections extends HostLink {
     const path = consoleStreamPath(domainId, consoleId, mode);
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(`wss://${target.address}${path}`, consoleProtocol, {
-        ...towards(target, identity, MAX_CONSOLE_MESSAGE_BYTES),
+        ...towards({ ...target, admitsOlder: false }, identity, MAX_CONSOLE_MESSAGE_BYTES),
       });
       lines.add(socket);
       socket.once('close', () => lines.delete(socket));
@@ -132,6 +145,15 @@ export class HostConnections extends HostLink {
     return slot.dialling;
   }
 
+  /** For what may be asked of an agent that is behind: then a connection for this one call, since its epoch may be the next thing to change. */
+  private async connectionWhateverEpoch(hostId: string): Promise<AgentConnection> {
+    const slot = this.slot(hostId);
+    if (slot.connection?.open) return slot.connection;
+    const connection = await this.dialled(hostId);
+    if (!connection.behind) this.keep(slot, connection);
+    return connection;
+  }
+
   /** Cuts a connection that should not go on: the host has another epoch or address, or says nothing any more. */
   disconnect(hostId: string): void {
     this.slots.get(hostId)?.connection?.terminate();
@@ -149,27 +171,47 @@ export class HostConnections extends HostLink {
   }
 
   private async open(hostId: string, slot: Slot): Promise<AgentConnection> {
+    const connection = await this.dialled(hostId);
+    if (connection.behind) {
+      connection.terminate();
+      this.watch?.behind(hostId);
+      throw hostUnreachable('The host was declared dead and has come back: it is being brought up to date.');
+    }
+    this.keep(slot, connection);
+    return connection;
+  }
+
+  private async dialled(hostId: string): Promise<AgentConnection> {
     const { target, identity } = await this.find(hostId);
     const connection = await AgentConnection.open(target, identity, this.log);
-    if (this.ended) {
-      connection.terminate();
-      throw hostUnreachable('The host link is closed.');
-    }
+    if (!this.ended) return connection;
+    connection.terminate();
+    throw hostUnreachable('The host link is closed.');
+  }
+
+  private keep(slot: Slot, connection: AgentConnection): void {
+    slot.connection?.terminate();
     slot.connection = connection;
     void connection.closed.then(() => {
       if (slot.connection !== connection) return;
       slot.connection = null;
       for (const line of slot.lines) line.terminate();
     });
-    return connection;
   }
 
   private async find(hostId: string): Promise<{ target: Target; identity: ServerIdentity }> {
     if (this.ended) throw hostUnreachable('The host link is closed.');
     const [row] = await this.dataSource.query<
-      { pool_id: string; epoch: number; address: string; agent_networks: string[] }[]
+      {
+        pool_id: string;
+        epoch: number;
+        key_hash: Buffer;
+        dead: boolean;
+        address: string;
+        agent_networks: string[];
+      }[]
     >(
-      `select host.pool_id, host.epoch, host.address, pool.agent_networks
+      `select host.pool_id, host.epoch, host.key_hash, host.fenced_at is not null as dead, host.address, pool.agent_networks
        from host join pool on pool.id = host.pool_id where host.id = $1`,
       [hostId],
     );
@@ -179,7 +221,8 @@ export class HostConnections extends HostLink {
       throw hostUnreachable(`The pool does not allow dialling ${row.address}.`);
     const identity = await this.authorities.serverIdentity(row.pool_id);
     if (!identity) throw new Error('A pool has hosts and no certificate authority.');
-    return { target: { hostId, epoch: row.epoch, address: row.address }, identity };
+    const { epoch, key_hash: keyHash, dead: admitsOlder } = row;
+    return { target: { hostId, epoch, keyHash, admitsOlder, address: row.address }, identity };
   }
 }
 

@@ -95,22 +95,26 @@ export class Enrolment {
   }
 
   /**
-   * A new certificate for the holder of `present`, which may have run out: for that key and epoch only. The TLS
-   * handshake has proved the key.
+   * A new certificate for the holder of `present`, which may have run out: for that key only, and for its epoch. The TLS
+   * handshake has proved the key. A host that was declared dead keeps its older epoch until it has been brought up to date,
+   * which it may be with a certificate of that epoch alone; then it gets one for the new epoch.
    */
   async renew(present: X509Certificate, input: z.output<typeof renewInput>): Promise<EnrolAnswer> {
     const identity = readIdentity(present.subjectAltName);
     if (identity?.role !== 'host') throw renewalRefused('The certificate speaks for no host.');
     const [host] = await this.dataSource.query<HostRow[]>(
-      'select id, pool_id, name, epoch, key_hash, address from host where id = $1',
+      `select id, pool_id, name, epoch, key_hash, address, fenced_at is not null as dead, returned_epoch
+         from host where id = $1`,
       [identity.hostId],
     );
     const authority = host ? await this.authorities.of(host.pool_id) : null;
     const publicKey = present.publicKey.export({ type: 'spki', format: 'der' });
     if (!host || !authority || !signedBy(present, authority.authority.certificate))
       throw renewalRefused('The certificate is not of this pool.');
-    if (host.epoch !== identity.epoch || !host.key_hash.equals(keyHash(publicKey)))
+    const mayHaveEpoch = identity.epoch === host.epoch || (identity.epoch < host.epoch && host.dead);
+    if (!mayHaveEpoch || !host.key_hash.equals(keyHash(publicKey)))
       throw renewalRefused('The host has another key or epoch now.');
+    const epoch = host.returned_epoch === host.epoch ? host.epoch : identity.epoch;
     if (host.address !== input.address)
       await this.dataSource.transaction(async (manager) => {
         await refuseAddress(manager, host.pool_id, input.address);
@@ -121,7 +125,7 @@ export class Enrolment {
         const { id: hostId, pool_id: poolId, name } = host;
         await this.sink.moved(manager, { hostId, poolId, name, address: input.address });
       });
-    return this.certify(host, publicKey);
+    return this.certify({ ...host, epoch }, publicKey);
   }
 
   private async certify(
@@ -153,6 +157,10 @@ interface HostRow {
   epoch: number;
   key_hash: Buffer;
   address: string;
+  /** It was declared dead, and has not come back yet. */
+  dead: boolean;
+  /** The epoch up to which its agent was brought up to date. */
+  returned_epoch: number | null;
 }
 
 const hashOf = (secret: string): Buffer => createHash('sha256').update(secret).digest();

@@ -6,7 +6,7 @@ import { CertificateAuthorities } from './certificate-authorities.js';
 import { HostConnections } from './connections.js';
 import { Enrolment, EnrolmentSink } from './enrolment.js';
 import { EnrolmentListener } from './enrolment-listener.js';
-import { HostLink, InventorySink } from './host-link.js';
+import { HostLink, HostWatch, InventorySink } from './host-link.js';
 import { JournalRelease } from './journal-release.js';
 import { StateStreams } from './state-streams.js';
 
@@ -28,11 +28,13 @@ export class HostLinkRuntime implements OnApplicationShutdown {
     private readonly streams: StateStreams,
     private readonly connections: HostConnections,
     private readonly journals: JournalRelease,
+    private readonly watch: HostWatch,
   ) {}
 
   /** Call it when the inventory can take frames. Null without the role `link`. */
   async start(): Promise<{ enrolUrl: string } | null> {
     this.connections.onWrite((hostId, operationId) => this.journals.note(hostId, operationId));
+    this.connections.watchedBy(this.watch);
     this.journals.start();
     if (!this.settings.link) return null;
     const { host } = this.settings.enrolListen;
@@ -54,7 +56,7 @@ export class HostLinkRuntime implements OnApplicationShutdown {
 
 @Module({})
 export class HostLinkModule {
-  /** `sinks`: the modules that export `InventorySink` and `EnrolmentSink`. Global, so that they can use `HostLink` in turn. */
+  /** `sinks`: the modules that export `InventorySink`, `EnrolmentSink` and `HostWatch`. Global, so that they can use `HostLink` in turn. */
   static forRoot(settings: HostLinkSettings, sinks: NonNullable<ModuleMetadata['imports']>): DynamicModule {
     const { secretKey, log } = settings;
     return {
@@ -88,13 +90,14 @@ export class HostLinkModule {
         },
         {
           provide: HostLinkRuntime,
-          inject: [DataSource, CertificateAuthorities, Enrolment, StateStreams, HostConnections],
+          inject: [DataSource, CertificateAuthorities, Enrolment, StateStreams, HostConnections, HostWatch],
           useFactory: (
             dataSource: DataSource,
             authorities: CertificateAuthorities,
             enrolment: Enrolment,
             streams: StateStreams,
             connections: HostConnections,
+            watch: HostWatch,
           ) =>
             new HostLinkRuntime(
               settings,
@@ -102,6 +105,7 @@ export class HostLinkModule {
               streams,
               connections,
               new JournalRelease({ dataSource, links: connections, log }),
+              watch,
             ),
         },
       ],

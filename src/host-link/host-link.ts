@@ -65,3 +65,20 @@ export abstract class InventorySink {
   /** No frame for 10 s: what the host runs is no longer known, and goes on running. */
   abstract lost(hostId: string): Promise<void>;
 }
+
+/**
+ * What the link learns of a host beside its state. Told at once, on any replica and perhaps many times, and never waited
+ * for: the implementation keeps its own failures.
+ */
+export abstract class HostWatch {
+  /** The host was declared dead, and its agent answers with an older epoch: it is back, and must be brought up to date. */
+  abstract behind(hostId: string): void;
+  /** The agent has refused a call as late. */
+  abstract lateCall(hostId: string, refused: LateCall): void;
+}
+
+export interface LateCall {
+  readonly call: string;
+  readonly fence: Fence;
+  readonly detail: string;
+}

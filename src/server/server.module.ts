@@ -17,6 +17,7 @@ import { ConsoleModule } from '../modules/console/console.module.js';
 import { DomainModule } from '../modules/domain/domain.module.js';
 import { EventModule } from '../modules/event/event.module.js';
 import { HostModule } from '../modules/host/host.module.js';
+import { MaintenanceModule } from '../modules/maintenance/maintenance.module.js';
 import { NetworkModule } from '../modules/network/network.module.js';
 import { OperationModule } from '../modules/operation/operation.module.js';
 import { PoolModule } from '../modules/pool/pool.module.js';
@@ -44,7 +45,11 @@ export class ServerModule {
       module: ServerModule,
       global: true,
       imports: [
-        HostLinkModule.forRoot({ ...link, log, replica: engine.replica }, [HostModule, DomainModule]),
+        HostLinkModule.forRoot({ ...link, log, replica: engine.replica }, [
+          HostModule,
+          DomainModule,
+          MaintenanceModule,
+        ]),
         AuthModule,
         OperationModule,
         EventModule,
@@ -54,6 +59,7 @@ export class ServerModule {
         StorageModule,
         DomainModule,
         ConsoleModule,
+        MaintenanceModule,
         graphqlModule(),
       ],
       controllers: [HealthController],

@@ -8,7 +8,12 @@ import { TokenFile } from '../../src/agent/enrolment/token-file.js';
 import { type Machine, simulatedMachine } from '../../src/agent/inventory/machine.js';
 import { readServerConfig } from '../../src/config/server.config.js';
 import { createDataSource } from '../../src/data-source.js';
-import { createFakeDriver, type FakeDriver, FakeHypervisor } from '../../src/hypervisor-driver/fake/index.js';
+import {
+  createFakeDriver,
+  type FakeDriver,
+  FakeHypervisor,
+  type Faults,
+} from '../../src/hypervisor-driver/fake/index.js';
 import { type RunningServer, startServer } from '../../src/server/start-server.js';
 import { FakeBackend } from '../../src/storage-backend/fake/fake-backend.js';
 import { eventually } from './eventually.js';
@@ -34,15 +39,18 @@ export interface TestHost {
   /** What it has for storage; it outlives the agent. */
   readonly storage: FakeBackend;
   stopAgent(): Promise<void>;
-  startAgent(): Promise<void>;
   /** The machine goes down with all its guests and comes up again; `meanwhile` happens while it is down. */
   reboot(meanwhile?: () => Promise<void>): Promise<void>;
+  /** `faults`: what the driver of the new agent fails at, from its first call on. */
+  startAgent(faults?: Faults): Promise<void>;
 }
 
 /** The whole server on loopback over a real PostgreSQL and a real queue, and agents with fake hypervisors in this process. */
 export interface TestPool {
   readonly url: string;
   readonly token: string;
+  /** Where agents of a test's own enrol. */
+  readonly enrolUrl: string;
   readonly poolId: string;
   readonly source: DataSource;
   readonly databaseUrl: string;
@@ -63,6 +71,9 @@ export interface TestPool {
   addHost(options?: { memoryBytes?: number; now?: () => Date }): Promise<TestHost>;
   /** `meanwhile` happens while there is no server. */
   restartServer(meanwhile?: () => Promise<void>): Promise<void>;
+  stopServer(): Promise<void>;
+  /** One more server over the same database, until the pool closes. */
+  addReplica(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,6 +82,8 @@ interface Options {
   readonly memoryBytes?: number;
   readonly version?: PostgresVersion;
   readonly redisUrl?: string;
+  /** All hosts reach the same storage. */
+  readonly sharedStorage?: boolean;
   /** As `up --simulate` starts the server. */
   readonly simulated?: boolean;
 }
@@ -104,6 +117,8 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
   const { url = '', enrolUrl = '' } = server.addresses;
   const source = await createDataSource(database.url, { poolSize: 4 }).initialize();
   const hosts: TestHost[] = [];
+  const replicas: RunningServer[] = [];
+  const sharedStorage = options.sharedStorage ? new FakeBackend() : null;
   const agents = new Set<Agent>();
 
   const rest: TestPool['rest'] = async (method, path, body, headers = {}) => {
@@ -138,9 +153,9 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         memoryBytes,
         reservedMemoryBytes: 0,
       });
-    const storage = new FakeBackend();
-    const begin = async () => {
-      const driver = createFakeDriver({ hypervisor });
+    const storage = sharedStorage ?? new FakeBackend();
+    const begin = async (faults?: Faults) => {
+      const driver = createFakeDriver({ hypervisor, ...(faults && { faults }) });
       const agent = new Agent({
         folder: join(scratch.path, name),
         hostName: name,
@@ -164,8 +179,8 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
       driver: () => running.driver,
       storage,
       stopAgent: () => running.agent.close(),
-      startAgent: async () => {
-        running = await begin();
+      startAgent: async (faults) => {
+        running = await begin(faults);
       },
       reboot: async (meanwhile = () => Promise.resolve()) => {
         await host.stopAgent();
@@ -186,6 +201,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
   const pool: TestPool = {
     url,
     token,
+    enrolUrl,
     poolId,
     source,
     databaseUrl: database.url,
@@ -220,6 +236,10 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         },
         { within, what: `domain ${id} ${state}` },
       ),
+    stopServer: () => server.stop(),
+    addReplica: async () => {
+      replicas.push(await start('127.0.0.1:0', '127.0.0.1:0'));
+    },
     restartServer: async (meanwhile = () => Promise.resolve()) => {
       await server.stop();
       await meanwhile();
@@ -227,6 +247,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     },
     close: async () => {
       await server.stop();
+      for (const replica of replicas) await replica.stop();
       for (const agent of agents) await agent.close().catch(() => undefined);
       await source.destroy();
       await database.drop();

@@ -1,8 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { agentAddress } from '../../agent-contract/index.js';
+import { agentAddress, readIdentity } from '../../agent-contract/index.js';
 import { uuid } from '../../kernel/schema/values.js';
 import { syncFolder } from '../journal/log-file.js';
 
@@ -38,8 +38,10 @@ export class IdentityFolder {
     const [key, certificate, ca] = await Promise.all(
       ['key.pem', 'certificate.pem', 'ca.pem'].map((name) => readFile(join(this.path, name), 'utf8')),
     );
+    const host = record.parse(JSON.parse(text));
     return {
-      ...record.parse(JSON.parse(text)),
+      ...host,
+      hostEpoch: epochOf(certificate ?? '') ?? host.hostEpoch,
       key: key ?? '',
       certificate: certificate ?? '',
       ca: ca ?? '',
@@ -64,6 +66,12 @@ export class IdentityFolder {
     await replaceFile(join(this.path, 'agent.json'), `${JSON.stringify(record.parse(host), null, 2)}\n`);
     await syncFolder(this.path);
   }
+}
+
+/** The server goes by the certificate, and a kill may have come between it and `agent.json`. */
+function epochOf(certificate: string): number | null {
+  const identity = readIdentity(new X509Certificate(certificate).subjectAltName);
+  return identity?.role === 'host' ? identity.epoch : null;
 }
 
 async function readIfThere(path: string): Promise<string | null> {

@@ -15,9 +15,10 @@ import { type Inventory } from '../inventory/inventory.js';
 import { type Journal } from '../journal/journal.js';
 import { domainHandlers, type DomainParts } from './domain-handlers.js';
 import { type VolumeWatches } from '../volume-watches.js';
+import { returnHandlers, type ReturnParts } from './return-handlers.js';
 import { storageHandlers } from './storage-handlers.js';
 
-interface Parts extends Omit<DomainParts, 'onForgotten'> {
+interface Parts extends Omit<DomainParts, 'onForgotten'>, ReturnParts {
   readonly journal: Journal;
   readonly inventory: Inventory;
   readonly watches: VolumeWatches;
@@ -29,6 +30,7 @@ export function createHandlers(parts: Parts): Handlers {
   return {
     ...domainHandlers({ driver, backends, uses, onForgotten: (id) => inventory.forget(id) }),
     ...storageHandlers(backends, uses, watches),
+    ...returnHandlers(parts),
     readConsoleLog: handle(readConsoleLog, async ({ domainId, consoleId, tail }) => ({
       text: await serialConsoles(driver).consoleLog(domainId, consoleId, tail),
     })),

@@ -104,6 +104,12 @@ export class Listener {
     this.server.setSecureContext({ key, cert: certificate, ca, minVersion: 'TLSv1.3' });
   }
 
+  /** Remembers what is open now. The returned function cuts it: the port stays open, and what came later as well. */
+  connectionsOfNow(): () => void {
+    const present = [...this.sockets];
+    return () => present.forEach((socket) => socket.destroy());
+  }
+
   /** Closes the port and cuts every connection. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));

@@ -212,6 +212,7 @@ export async function decide(
     waitsFor: row.waits_for,
     attempt: 0,
     pastNoReturn: false,
+    result: null,
     actor: caller.actor,
     reason: caller.reason,
     createdAt: row.at,

@@ -1,7 +1,8 @@
-import { type DataSource } from 'typeorm';
+import { type DataSource, type EntityManager } from 'typeorm';
 import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
+import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
 import { type OnBusy } from '../schema/on-busy.js';
 import { violates } from '../database/constraint.js';
@@ -13,7 +14,7 @@ import { cancelOperation, checkCancel } from './cancel.js';
 import { Children } from './children.js';
 import { giveBackAll } from './claim.js';
 import { type OperationDefinition } from './define-operation.js';
-import { type EndedFromOutside } from './end-from-outside.js';
+import { type EndedFromOutside, endFromOutside, livingFamily } from './end-from-outside.js';
 import { endOperation, type Outcome } from './ending.js';
 import { Endings } from './endings.js';
 import {
@@ -24,8 +25,9 @@ import {
 } from './engine-options.js';
 import { type Once, onceFor } from './idempotency.js';
 import { LeaseKeeper } from './lease.js';
-import { grantIfItsTurn, type LockedObject, waitingFor } from './lock-table.js';
 import { OperationMetrics } from './operation-metrics.js';
+import { grantIfItsTurn, holdersOf, type LockedObject, waitingFor } from './lock-table.js';
+import { type LockRequest } from './locks.js';
 import { type OperationView } from './operation-view.js';
 import { type Plan } from './plan.js';
 import { planOperation } from './plan-operation.js';
@@ -211,6 +213,23 @@ export class OperationEngine {
     this.inBackground(this.giveTurns(freed));
     this.tellEnded({ operationId, kind: row.kind, outcome, plan: row.plan });
     return true;
+  }
+
+  /**
+   * In the accepting transaction of another operation: whoever holds these objects ends `failed` where it stands, whatever it
+   * is, also one that needs attention. Nothing is undone: for when what they work on is gone. The objects stay entered until
+   * the transaction ends, so nobody else gets them before.
+   */
+  async endHolders(
+    tx: EntityManager,
+    by: string,
+    requests: readonly LockRequest[],
+    error: Problem,
+  ): Promise<EndedFromOutside> {
+    const client = await clientOf(tx);
+    const family = await livingFamily(client, await holdersOf(client, by, requests));
+    const ids = family.map(({ id }) => id);
+    return endFromOutside(tx, this.registry, ids, { state: 'failed', error });
   }
 
   /** How many operations this process runs now. */

@@ -25,6 +25,7 @@ export interface OperationView {
   readonly waitsFor: readonly Blocker[];
   readonly attempt: number;
   readonly pastNoReturn: boolean;
+  readonly result: unknown;
   readonly actor: string;
   readonly reason: string | null;
   readonly createdAt: string;

@@ -48,7 +48,7 @@ export class DomainInventory extends InventorySink {
   override async snapshot(hostId: string, frame: Snapshot): Promise<void> {
     await inTransaction(this.source, async (tx) => {
       await noteBoot(tx, hostId, frame);
-      await recordHostFacts(tx, hostId, frame.facts);
+      await recordHostFacts(tx, hostId, frame);
     });
     const unknown = await this.apply(hostId, frame.domains, 'snapshot');
     await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
@@ -59,7 +59,7 @@ export class DomainInventory extends InventorySink {
 
   override async delta(hostId: string, frame: Delta): Promise<void> {
     if (frame.facts || !(await wasSeenLately(this.source.manager, hostId)))
-      await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame.facts));
+      await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame));
     await this.revisit(hostId);
     await this.unknownGuests.meet(hostId, await this.apply(hostId, frame.domains, 'delta'));
     if (frame.storageChanged) void this.volumes.look(frame.storageChanged);

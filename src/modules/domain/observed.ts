@@ -141,12 +141,14 @@ async function mayBeThere(
   hostId: string,
   { generation }: Report,
 ): Promise<boolean> {
-  if (row.hostId === null && row.lastHostId === hostId) return true;
-  if (generation <= row.generation) return false;
-  const host = await firstRowOf(tx, `select 1 from host where id = $1 and pool_id = $2`, [
-    hostId,
-    row.poolId,
-  ]);
+  const ranLast = row.hostId === null && row.lastHostId === hostId;
+  if (!ranLast && generation <= row.generation) return false;
+  // One that was declared dead gets nothing back this way: what it may keep is decided when it comes back.
+  const host = await firstRowOf(
+    tx,
+    `select 1 from host where id = $1 and pool_id = $2 and fenced_at is null for key share`,
+    [hostId, row.poolId],
+  );
   return host !== undefined;
 }
 
@@ -177,7 +179,7 @@ async function takeForward(tx: EntityManager, row: DomainRow, { generation }: Re
 }
 
 /** A guest that the host runs although the inventory had it elsewhere or halted: the hypervisor is right, so it gets what it needs. */
-async function adopt(tx: EntityManager, row: DomainRow, hostId: string): Promise<void> {
+export async function adopt(tx: EntityManager, row: DomainRow, hostId: string): Promise<void> {
   if (row.hostId !== null) {
     await rowsOf(tx, `delete from claim where domain_id = $1`, [row.id]);
     await dropHolds(tx, row.id);
@@ -260,6 +262,11 @@ async function freeIfGone(tx: EntityManager, domainId: string, operationId: stri
     [domainId, operationId],
   );
   if (other) return;
+  await freeDomain(tx, domainId);
+}
+
+/** Gives back what a domain took from its host. Its row is locked; its guest is gone, or counts as gone. */
+export async function freeDomain(tx: EntityManager, domainId: string): Promise<void> {
   await rowsOf(tx, `delete from claim where domain_id = $1`, [domainId]);
   await dropHolds(tx, domainId);
   await rowsOf(tx, `update domain set host_id = null where id = $1`, [domainId]);

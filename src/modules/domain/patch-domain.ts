@@ -77,8 +77,11 @@ export async function patchDomain(
   await rowsOf(
     tx,
     `update domain set ${columns.map((name, at) => `${name} = coalesce($${at + 2}, ${name})`).join(', ')},
+            generation = generation + case when $${columns.length + 2} and exists(
+              select from host where id = last_host_id and fenced_at is not null) then 1 else 0 end,
             revision = revision + 1, updated_at = now() where id = $1`,
-    [id, ...valuesOf(input)],
+    // On a host that was declared dead its guest may live, with the disks of before: when that host is back, it must go.
+    [id, ...valuesOf(input), disks !== undefined],
   );
   await appendEvent(tx, {
     type: 'domain.updated',

@@ -13,7 +13,7 @@ import {
 
 @Entity('host')
 @Index(['poolId', 'name'], { unique: true })
-@Check(`state in ('enrolled','online','offline')`)
+@Check(`state in ('enrolled','online','offline','dead')`)
 export class HostEntity {
   @IdColumn() id!: string;
   @RefColumn()
@@ -42,7 +42,10 @@ export class HostEntity {
   @RefColumn({ nullable: true }) streamOwner!: string | null;
   @TimeColumn({ nullable: true }) streamUntil!: Date | null;
   @TimeColumn({ nullable: true }) observedAt!: Date | null;
+  /** Set when the host is declared dead, until it has come back. Then alone is an agent with an older epoch let in, to be brought up to date. */
   @TimeColumn({ nullable: true }) fencedAt!: Date | null;
+  /** The epoch up to which a host that comes back was brought up to date: now its key may have a certificate for it. */
+  @IntColumn({ nullable: true }) returnedEpoch!: number | null;
   @IntColumn({ default: 1 }) revision!: number;
   @NowColumn() createdAt!: Date;
   @NowColumn() updatedAt!: Date;

@@ -1,11 +1,15 @@
 import { type EntityManager } from 'typeorm';
+import { type z } from 'zod';
 import { type HostFacts } from '../../agent-contract/index.js';
 import { firstRowOf } from '../../kernel/database/sql.js';
 import { appendEvent } from '../../kernel/events/append-event.js';
+import { type hostState } from './host.schema.js';
+
+type HostState = z.output<typeof hostState>;
 
 /** What is kept of a host's own word, by public name. */
 interface Reported {
-  readonly state: 'enrolled' | 'online' | 'offline';
+  readonly state: HostState;
   readonly hypervisor: HostFacts['hypervisor'] | null;
   readonly capabilities: HostFacts['capabilities'];
   readonly architecture: string | null;
@@ -19,6 +23,9 @@ interface Reported {
 
 interface Row {
   pool_id: string;
+  epoch: number;
+  /** It was declared dead, and has not been seen at its new epoch yet. */
+  fenced: boolean;
   reported: Reported;
   seen_lately: boolean;
 }
@@ -26,7 +33,7 @@ interface Row {
 const lockHost = (tx: EntityManager, hostId: string): Promise<Row | undefined> =>
   firstRowOf<Row>(
     tx,
-    `select pool_id, coalesce(observed_at > now() - interval '10 seconds', false) as seen_lately, json_build_object(
+    `select pool_id, epoch, fenced_at is not null as fenced, coalesce(observed_at > now() - interval '10 seconds', false) as seen_lately, json_build_object(
        'state', state, 'capabilities', capabilities, 'architecture', architecture, 'cpuCount', cpu_count,
        'memoryBytes', memory_bytes, 'reservedMemoryBytes', reserved_memory_bytes, 'agentVersion', agent_version,
        'bootId', boot_id, 'simulated', simulated, 'hypervisor', case when hypervisor_kind is not null then
@@ -73,17 +80,29 @@ async function write(tx: EntityManager, hostId: string, row: Row, after: Reporte
   await appendEvent(tx, { type: 'host.updated', object, poolId: row.pool_id, changes });
 }
 
+/** What a frame says of its host. */
+export interface HostWord {
+  readonly facts: HostFacts | null;
+  /** Of a snapshot: the epoch that the agent has. */
+  readonly hostEpoch?: number;
+}
+
 /**
  * A frame has come from the host: it is online, and with `facts` this is what it is. Nothing is written for a heartbeat
- * but the time, and that at most every ten seconds.
+ * but the time, and that at most every ten seconds. Throws for a host that was declared dead, until its agent speaks with
+ * the new epoch: then it has come back.
  */
 export async function recordHostFacts(
   tx: EntityManager,
   hostId: string,
-  facts: HostFacts | null,
+  { facts, hostEpoch = 0 }: HostWord,
 ): Promise<void> {
   const row = await lockHost(tx, hostId);
   if (!row) return;
+  if (row.fenced) {
+    if (hostEpoch < row.epoch) throw new Error('The host was declared dead, and has not come back yet.');
+    await tx.query('update host set fenced_at = null, returned_epoch = null where id = $1', [hostId]);
+  }
   await write(tx, hostId, row, { ...row.reported, ...facts, state: 'online' });
   if (facts || !row.seen_lately || row.reported.state !== 'online')
     await tx.query('update host set observed_at = now() where id = $1', [hostId]);

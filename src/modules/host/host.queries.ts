@@ -26,6 +26,7 @@ export const hostModel = defineReadModel({
     agentVersion: 'text',
     bootId: 'text',
     epoch: 'int',
+    fencedAt: 'instant',
     simulated: 'boolean',
     revision: 'int',
     observedAt: 'instant',

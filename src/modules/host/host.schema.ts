@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { capability, hypervisorKind } from '../../agent-contract/index.js';
 import { bytes, instant, objectName, uuid } from '../../kernel/schema/values.js';
 
-export const hostState = z.enum(['enrolled', 'online', 'offline']).meta({ id: 'HostState' });
+export const hostState = z.enum(['enrolled', 'online', 'offline', 'dead']).meta({ id: 'HostState' });
 
 export const hypervisor = z
   .object({
@@ -30,7 +30,7 @@ export const host = z
     name: objectName,
     address: z.string().describe('host:port at which the agent listens.'),
     state: hostState.describe(
-      '`enrolled` until it was reached once; `offline`: what it runs is not known, and goes on running.',
+      '`enrolled` until it was reached once; `offline`: what it runs is not known, and goes on running; `dead`: somebody gave their word that nothing runs there any more (see declare-dead).',
     ),
     hypervisor: hypervisor.nullable().describe('Null until the host was reached once.'),
     capabilities: z.array(hostCapability),
@@ -43,6 +43,9 @@ export const host = z
     epoch: z
       .int()
       .describe('Raised when the host is declared dead; an agent with an older one is not obeyed.'),
+    fencedAt: instant
+      .nullable()
+      .describe('When it was declared dead; null again once it has come back and was brought up to date.'),
     simulated: z.boolean(),
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     observedAt: instant.nullable(),

@@ -1,4 +1,12 @@
-export { hostNotFound } from './host.errors.js';
+export {
+  hostAlive,
+  hostAlreadyDead,
+  hostDeclaredDead,
+  hostNameMismatch,
+  hostNotDead,
+  hostNotFound,
+} from './host.errors.js';
 export { recordHostFacts, recordHostLost, wasSeenLately } from './host.inventory.js';
+export { type HostRow, lockHostRow, readHost } from './host.rows.js';
 export { hostModel } from './host.queries.js';
 export { hostAwaySql } from './host.reasons.js';

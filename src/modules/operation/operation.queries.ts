@@ -33,6 +33,7 @@ export const operationModel = defineReadModel({
     waitsFor: json(waitsForSql),
     attempt: 'int',
     pastNoReturn: 'boolean',
+    result: 'json',
     actor: 'text',
     reason: 'text',
     createdAt: 'instant',

@@ -45,6 +45,10 @@ export const operationView = z
     attempt: z.int().describe('How many processes have run it.'),
     pastNoReturn: z.boolean().describe('It can be neither cancelled nor undone any more.'),
     actor: z.string().describe('Who asked.'),
+    result: z
+      .unknown()
+      .nullable()
+      .describe('What came of it, for some kinds: what a declare-dead puts at risk.'),
     reason: z.string().nullable().describe('The request header Domus-Reason.'),
     createdAt: instant,
     startedAt: instant.nullable(),

@@ -34,7 +34,7 @@ export async function chooseExecutor(tx: EntityManager, repositoryId: string): P
     tx,
     `select h.id as "hostId", h.epoch as "hostEpoch", h.state as "hostState", r.id, r.kind, a.path
        from attachment a join host h on h.id = a.host_id join storage_repository r on r.id = a.repository_id
-      where a.repository_id = $1 and a.state = 'attached' order by h.id`,
+      where a.repository_id = $1 and a.state = 'attached' order by h.id for key share of h`,
     [repositoryId],
   );
   const chosen = rows.find((row) => row.hostState === 'online');

@@ -143,3 +143,30 @@ export async function dropHolds(tx: EntityManager, domainId: string): Promise<vo
   );
   await rowsOf(tx, `delete from hold where domain_id = $1`, [domainId]);
 }
+
+/** A volume that a host may still be writing although its holds are dropped: nothing but the word that it is dead says otherwise. */
+export interface VolumeAtRisk {
+  readonly volumeId: string;
+  readonly repositoryId: string;
+  readonly domainId: string | null;
+}
+
+/**
+ * What this host writes, and others reach as well. No kind of repository so far has a locking of its own that would keep a
+ * host out which lives on: all of them count.
+ */
+export const volumesAtRisk = (tx: EntityManager, hostId: string): Promise<VolumeAtRisk[]> =>
+  rowsOf<VolumeAtRisk>(
+    tx,
+    `select h.volume_id as "volumeId", v.repository_id as "repositoryId", h.domain_id as "domainId"
+       from hold h join volume v on v.id = h.volume_id
+      where h.host_id = $1 and h.mode <> 'ro' and exists (
+        select from attachment a where a.repository_id = v.repository_id and a.host_id <> $1 and a.state = 'attached')
+      order by h.volume_id`,
+    [hostId],
+  );
+
+/** The host was declared dead: it has no right to any volume any more. */
+export async function dropHoldsOfHost(tx: EntityManager, hostId: string): Promise<void> {
+  await rowsOf(tx, `delete from hold where host_id = $1`, [hostId]);
+}

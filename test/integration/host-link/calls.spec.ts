@@ -1,4 +1,5 @@
 import {
+  beginReturn,
   askShutdown,
   attachRepository,
   awaitHalt,
@@ -165,7 +166,7 @@ describe('calls from the server to an agent', () => {
 
     const second = await server.agent();
     const target = { domainId: newId(), generation: 1 };
-    await server.links.call(second.hostId, forceOff, target, { fence: aFence({ hostEpoch: 2 }) });
+    await server.links.call(second.hostId, beginReturn, {}, { fence: aFence({ hostEpoch: 2 }) });
     const call = server.links.call(second.hostId, forceOff, target, { fence: aFence({ hostEpoch: 1 }) });
     await expect(call).rejects.toMatchObject({ code: 'call.fenced' });
   });

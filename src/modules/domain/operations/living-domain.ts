@@ -55,7 +55,9 @@ export async function acceptOnLiving<Extra extends object>(
   const domain = await lockDomainFor(tx, domainId, verb, expected);
   const host =
     domain.hostId &&
-    (await firstRowOf<{ epoch: number }>(tx, `select epoch from host where id = $1`, [domain.hostId]));
+    (await firstRowOf<{ epoch: number }>(tx, `select epoch from host where id = $1 for key share`, [
+      domain.hostId,
+    ]));
   if (!domain.hostId || !host)
     throw domainBadState(
       `${domain.name} is ${domain.state}, and on no host.`,

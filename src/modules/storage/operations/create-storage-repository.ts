@@ -14,7 +14,7 @@ import {
   requestInvalid,
 } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
-import { exclusive } from '../../../kernel/operations/locks.js';
+import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
 import { hostNotFound } from '../../host/index.js';
 import { poolNotFound, requirePool } from '../../pool/index.js';
@@ -70,9 +70,9 @@ export const createStorageRepository = defineOperation({
     const { id, name, poolId, kind, create } = asked;
     const path = plainFolder(asked.path);
     await requirePool(tx, poolId);
-    const { hosts, shared } = await chooseHosts(tx, asked);
+    const { hosts, shared: everywhere } = await chooseHosts(tx, asked);
     await refusePlaceTaken(tx, hosts, path);
-    await insertRepository(tx, { id, name, poolId, kind, settings: { path, shared } });
+    await insertRepository(tx, { id, name, poolId, kind, settings: { path, shared: everywhere } });
     for (const { hostId } of hosts) {
       await rowsOf(
         tx,
@@ -84,9 +84,13 @@ export const createStorageRepository = defineOperation({
       id,
       poolId,
       operationId,
-      changes: { name, kind, path, shared, state: 'creating' },
+      changes: { name, kind, path, shared: everywhere, state: 'creating' },
     });
-    return { poolId, plan: { repository: { id, kind, path }, poolId, create, hosts } satisfies CreatePlan };
+    return {
+      poolId,
+      moreLocks: hosts.map(({ hostId }) => shared('host', hostId)),
+      plan: { repository: { id, kind, path }, poolId, create, hosts } satisfies CreatePlan,
+    };
   },
   run: async (context, plan: CreatePlan, services: StorageServices) => {
     const { repository, create } = plan;

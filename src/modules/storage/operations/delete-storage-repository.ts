@@ -4,7 +4,7 @@ import { rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
-import { exclusive } from '../../../kernel/operations/locks.js';
+import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import {
@@ -58,7 +58,11 @@ export const deleteStorageRepository = defineOperation({
       hostEpoch,
       repository: { id: row.id, kind: row.kind, path },
     }));
-    return { poolId: row.poolId, plan: { id: row.id, poolId: row.poolId, hosts } satisfies DeletePlan };
+    return {
+      poolId: row.poolId,
+      moreLocks: hosts.map(({ hostId }) => shared('host', hostId)),
+      plan: { id: row.id, poolId: row.poolId, hosts } satisfies DeletePlan,
+    };
   },
   run: async (context, plan: DeletePlan, services: StorageServices) => {
     await context.step('detach', {

@@ -1,0 +1,2 @@
+export { declareHostDead } from './declare-host-dead.js';
+export { returnHost } from './return-host.js';

@@ -1,0 +1,146 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { Agent } from '../../src/agent/agent.js';
+import { TokenFile } from '../../src/agent/enrolment/token-file.js';
+import { simulatedMachine } from '../../src/agent/inventory/machine.js';
+import { createQemuDriver } from '../../src/hypervisor-driver/qemu/index.js';
+import { createBackends } from '../../src/storage-backend/backends.js';
+import { eventually } from '../support/eventually.js';
+import { qemusOf } from '../support/qemu-host.js';
+import { scratchFolder } from '../support/scratch-folder.js';
+import { type Body, type TestPool, testPool } from '../support/test-pool.js';
+
+/** Two hosts of real QEMU on this machine, over one folder that both reach. */
+let pool: TestPool;
+let scratch: ReturnType<typeof scratchFolder>;
+let first: RealHost;
+let second: RealHost;
+beforeAll(async () => {
+  scratch = scratchFolder('dead');
+  pool = await testPool({ hosts: 0 });
+  [first, second] = [await aRealHost('one'), await aRealHost('two')];
+}, 60_000);
+afterAll(async () => {
+  for (const host of [first, second]) {
+    await host?.cutOff();
+    for (const pid of host?.pids() ?? []) process.kill(pid, 'SIGKILL');
+  }
+  await pool?.close();
+  scratch?.remove();
+}, 30_000);
+
+interface RealHost {
+  readonly id: string;
+  readonly name: string;
+  /** Its QEMU processes, whoever knows of them. */
+  pids(): number[];
+  /** Ends the agent: nobody reaches the host any more, and its guests go on. */
+  cutOff(): Promise<void>;
+  comeBack(): Promise<void>;
+}
+
+async function aRealHost(name: string): Promise<RealHost> {
+  const folder = join(scratch.path, name);
+  const runtimeDir = join(scratch.path, `run-${name}`);
+  mkdirSync(runtimeDir, { mode: 0o700 });
+  const minted = await pool.rest('POST', `/v1/pools/${pool.poolId}/enrolment-tokens`, {});
+  const tokenFile = join(scratch.path, `${name}.token`);
+  writeFileSync(tokenFile, `${minted.body.token}\n`, { mode: 0o600 });
+  const begin = async () => {
+    const agent = new Agent({
+      folder,
+      hostName: name,
+      listen: { host: '127.0.0.1', port: 0 },
+      enrolUrl: pool.enrolUrl,
+      tokens: await TokenFile.read(tokenFile).catch(() => null),
+      driver: createQemuDriver({
+        domainsDir: join(folder, 'domains'),
+        runtimeDir,
+        accelerator: 'tcg',
+        onFault: (error) => void faults.push(error),
+      }),
+      backends: createBackends({ qemuImg: 'qemu-img' }),
+      machine: async () => ({ ...simulatedMachine(`boot-of-${name}`), simulated: false }),
+      log: pino({ level: 'silent' }),
+      retryMs: () => 20,
+    });
+    return { agent, record: await agent.start() };
+  };
+  let running = await begin();
+  const host: RealHost = {
+    id: running.record.hostId,
+    name,
+    pids: () => qemusOf(runtimeDir),
+    cutOff: () => running.agent.close(),
+    comeBack: async () => {
+      running = await begin();
+    },
+  };
+  await eventually(async () => (await hostNow(host)).state === 'online', { what: `${name} online` });
+  return host;
+}
+const faults: unknown[] = [];
+
+const hostNow = async ({ id }: RealHost): Promise<Body> => (await pool.rest('GET', `/v1/hosts/${id}`)).body;
+const start = (id: string): Promise<Body> => pool.operate('POST', `/v1/domains/${id}/start`);
+const startOn = async (host: RealHost, id: string): Promise<Body> => {
+  await pool.source.query(`update host set state = 'offline' where state = 'online' and id <> $1`, [host.id]);
+  return start(id).finally(() =>
+    pool.source.query(`update host set state = 'online' where state = 'offline'`),
+  );
+};
+const eventsAbout = async (id: string, types: string[]): Promise<Body[]> =>
+  pool.source.query(
+    `select ticket::int, type, changes from event where object_id = $1 and type = any($2) order by ticket`,
+    [id, types],
+  );
+
+it('a host that was declared dead comes back, and its QEMU is ended before anything else: its disk never has two writers', async () => {
+  const shared = join(scratch.path, 'shared');
+  const repository = { name: 'shared', poolId: pool.poolId, path: shared, shared: true, create: true };
+  const repositoryId = (
+    await pool.operate('POST', '/v1/storage-repositories', { ...repository, hostId: first.id })
+  ).target.id;
+  const volume = { name: 'disk', repositoryId, format: 'qcow2', sizeBytes: 8 << 20 };
+  const volumeId = (await pool.operate('POST', '/v1/volumes', volume)).target.id;
+  const memoryBytes = 32 << 20;
+  const withDisk = await pool.aDomain({ name: 'disk', memoryBytes, disks: [{ volumeId }] });
+  const without = await pool.aDomain({ name: 'none', memoryBytes });
+  for (const id of [withDisk, without])
+    expect(await startOn(first, id)).toMatchObject({ state: 'succeeded' });
+  const here = first.pids();
+  expect(here).toHaveLength(2);
+
+  await first.cutOff();
+  expect(first.pids()).toEqual(here);
+  const word = { name: first.name, reason: 'the rack is dark' };
+  const declared = await pool.operate('POST', `/v1/hosts/${first.id}/declare-dead`, word);
+  expect(declared.result.volumesAtRisk).toMatchObject([{ volumeId, domainId: withDisk }]);
+
+  expect(await start(without)).toMatchObject({ state: 'succeeded' });
+  expect(second.pids()).toHaveLength(1);
+  // The word was wrong: the guest still writes. Here QEMU's own lock on the image is a second line.
+  expect(await start(withDisk)).toMatchObject({ state: 'failed', error: { code: 'volume.in_use' } });
+  expect(second.pids()).toHaveLength(1);
+
+  await first.comeBack();
+  await eventually(async () => (await hostNow(first)).state === 'online', {
+    within: 30_000,
+    what: 'the host back',
+  });
+  expect(first.pids()).toEqual([]);
+  expect(await hostNow(first)).toMatchObject({ epoch: 2, fencedAt: null });
+  expect(await pool.domain(without)).toMatchObject({ state: 'running', hostId: second.id });
+  for (const id of [withDisk, without]) {
+    const [destroyed] = await eventsAbout(id, ['domain.overtaken_guest_destroyed']);
+    expect(destroyed.changes).toMatchObject({ hostId: first.id, generation: 1, currentGeneration: 2 });
+    const online = (await eventsAbout(first.id, ['host.updated'])).findLast(
+      ({ changes }) => changes.state === 'online',
+    );
+    expect(destroyed.ticket).toBeLessThan(online.ticket);
+  }
+  expect(await startOn(second, withDisk)).toMatchObject({ state: 'succeeded' });
+  expect(second.pids()).toHaveLength(2);
+  expect(faults).toEqual([]);
+}, 120_000);

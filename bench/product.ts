@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { readLauncherConfig } from '../src/config/launcher.config.js';
-import { dataFolder } from '../src/launcher/data-folder.js';
+import { dataFolder, isSimulated } from '../src/launcher/data-folder.js';
 import { agentPart, clusterOf, serverPart } from '../src/launcher/installation.js';
 import { clusterFolderOf } from '../src/launcher/postgres/embedded.js';
 import { findPostmaster, startPostgres } from '../src/launcher/postgres/supervisor.js';
@@ -23,7 +23,7 @@ export class Product {
   private constructor(
     readonly dataDir: string,
     readonly client: Client,
-    private readonly environment: NodeJS.ProcessEnv,
+    readonly environment: Readonly<NodeJS.ProcessEnv>,
   ) {}
 
   /** `settings`: environment variables that this one is to have. */
@@ -62,9 +62,10 @@ export class Product {
     return { server, agent, postgres };
   }
 
-  /** Guests and all. */
+  /** Guests and all; simulated ones go with their agent. */
   async down(): Promise<void> {
     this.client.close();
-    await run(launcher, ['down', '--data', this.dataDir, '--guests'], { env: this.environment });
+    const guests = isSimulated(dataFolder(this.dataDir)) ? [] : ['--guests'];
+    await run(launcher, ['down', '--data', this.dataDir, ...guests], { env: this.environment });
   }
 }

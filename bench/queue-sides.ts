@@ -11,6 +11,9 @@ export interface QueueSide {
   readonly place: QueuePlace;
 }
 
+export const productOn = (queue: QueueSide['name']): string => `domus (${queue})`;
+export const bareOn = (queue: QueueSide['name']): string => `BullMQ (${queue})`;
+
 /** Both products at once, so that they can be measured in turn. Cleans up whatever happens. */
 export async function withBothQueues<R>(
   bench: Workbench,

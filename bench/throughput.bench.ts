@@ -5,7 +5,7 @@ import { interleave, seriesOf, type Side } from './interleave.js';
 import { OperationWatch } from './operation-watch.js';
 import { processorTime } from './processor-time.js';
 import { type Product } from './product.js';
-import { type QueueSide, withBothQueues } from './queue-sides.js';
+import { bareOn, productOn, type QueueSide, withBothQueues } from './queue-sides.js';
 import { type Accepted, createDomains, inParallel } from './simulated-domains.js';
 import { median } from './statistics.js';
 
@@ -61,9 +61,6 @@ async function measure(queues: readonly QueueSide[], bench: Workbench) {
     for (const one of opened.reverse()) await one.close();
   }
 }
-
-const productOn = (queue: QueueSide['name']): string => `domus (${queue})`;
-const bareOn = (queue: QueueSide['name']): string => `BullMQ (${queue})`;
 
 async function openProduct({ name, product }: QueueSide, bench: Workbench): Promise<Opened> {
   bench.note(`creating ${domains} domains …`);

@@ -2,7 +2,7 @@ import { type EntityManager } from 'typeorm';
 import { type DomainSpec, type RepositoryRef } from '../../agent-contract/index.js';
 import { repositoryUnavailable } from '../../agent-contract/index.js';
 import { repositoryRefsOn } from '../storage/index.js';
-import { type DiskRow, type DomainRow, consolesOf, nicsOf } from './domain.rows.js';
+import { type DiskRow, cardsOf, type DomainRow } from './domain.rows.js';
 import { type Boot } from './domain.schema.js';
 
 /** Every repository that a host must reach to run the domain. */
@@ -27,7 +27,7 @@ export async function specFor(
     if (!ref) throw repositoryUnavailable(`Storage repository ${id} is not attached to the host.`);
     return ref;
   };
-  const nics = await nicsOf(tx, domain.id);
+  const { nics, consoles } = await cardsOf(tx, domain.id);
   return {
     id: domain.id,
     name: domain.name,
@@ -47,7 +47,7 @@ export async function specFor(
       model: nic.model,
       network: { id: nic.networkId, kind: nic.networkKind },
     })),
-    consoles: await consolesOf(tx, domain.id),
+    consoles,
     onReboot: domain.onReboot,
     kept: {
       poolId: domain.poolId,

@@ -116,13 +116,19 @@ export const disksOf = (tx: EntityManager, domainId: string): Promise<DiskRow[]>
     [domainId],
   );
 
-export const nicsOf = (tx: EntityManager, domainId: string): Promise<NicRow[]> =>
-  rowsOf<NicRow>(
+/** Its cards and its consoles. */
+export async function cardsOf(
+  tx: EntityManager,
+  domainId: string,
+): Promise<{ nics: NicRow[]; consoles: { id: string; kind: 'serial' }[] }> {
+  const row = await firstRowOf<{ nics: NicRow[]; consoles: { id: string; kind: 'serial' }[] }>(
     tx,
-    `select n.id, n.network_id as "networkId", w.kind as "networkKind", n.mac, n.model
-       from nic n join network w on w.id = n.network_id where n.domain_id = $1 order by n.position`,
+    `select (select coalesce(json_agg(json_build_object('id', n.id, 'networkId', n.network_id, 'networkKind', w.kind,
+                       'mac', n.mac, 'model', n.model) order by n.position), '[]')
+               from nic n join network w on w.id = n.network_id where n.domain_id = $1) as nics,
+            (select coalesce(json_agg(json_build_object('id', c.id, 'kind', c.kind)), '[]')
+               from console c where c.domain_id = $1) as consoles`,
     [domainId],
   );
-
-export const consolesOf = (tx: EntityManager, domainId: string): Promise<{ id: string; kind: 'serial' }[]> =>
-  rowsOf(tx, `select id, kind from console where domain_id = $1`, [domainId]);
+  return row ?? { nics: [], consoles: [] };
+}

@@ -5,7 +5,7 @@ import { isProblem } from '../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
-import { hostsReaching } from '../storage/index.js';
+import { reachesSql } from '../storage/index.js';
 import { hostMemoryInsufficient } from './domain.errors.js';
 import { noHost, noMemory, ROOMS } from './domain.reasons.js';
 import { disksOf, findDomain } from './domain.rows.js';
@@ -29,6 +29,13 @@ const ROOM = `
   select r.id as "hostId", r.name as "hostName", r.epoch as "hostEpoch", r.simulated,
          r.memory_bytes::float8 as "memoryBytes", r.free_bytes::float8 as "freeBytes"
     from (${ROOMS}) r where r.state = 'online'`;
+
+/** The hosts of the pool that are online and reach every one of these repositories. */
+const roomsFor = (tx: EntityManager, poolId: string, repositoryIds: readonly string[]): Promise<Room[]> =>
+  rowsOf<Room>(tx, `${ROOM} and r.pool_id = $1 and ${reachesSql('r.id', '$2::uuid[]')}`, [
+    poolId,
+    [...new Set(repositoryIds)],
+  ]);
 
 /** Nothing when the host is full or away by now. A statement of its own after the lock, so that it sees every claim. */
 const CLAIM = `
@@ -81,8 +88,7 @@ export async function hostsAway(
   const domain = await findDomain(entities, domainId);
   if (!domain || !mayBegin('start', domain.state)) return [];
   const disks = await disksOf(entities, domainId);
-  const reaching = await hostsReaching(entities, domain.poolId, repositoriesOf(domain.boot, disks));
-  const rooms = await rowsOf<Room>(entities, `${ROOM} and r.id = any($1)`, [reaching]);
+  const rooms = await roomsFor(entities, domain.poolId, repositoriesOf(domain.boot, disks));
   const away: string[] = [];
   for (const { hostId } of rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad)) {
     if (await answers(links, hostId, domainId)) return away;
@@ -93,16 +99,18 @@ export async function hostsAway(
 }
 
 /**
- * Chooses the least loaded of these hosts that fits and takes the domain's claim there, in the accepting transaction. The
+ * Chooses the least loaded host that reaches all these repositories, is not `away` and fits, and takes the domain's claim there, in the accepting transaction. The
  * host's row is locked while its claims are summed once more, so that parallel starts never overbook. One at which another
  * start is about to claim is more loaded than it looks: the next one is taken, and only when all are busy is one waited for.
  */
 export async function claimHost(
   tx: EntityManager,
-  domain: { id: string; vcpus: number; memoryBytes: number },
-  hostIds: readonly string[],
+  domain: { id: string; poolId: string; vcpus: number; memoryBytes: number },
+  repositoryIds: readonly string[],
+  away: readonly string[],
 ): Promise<Room> {
-  const rooms = await rowsOf<Room>(tx, `${ROOM} and r.id = any($1)`, [hostIds]);
+  const reaching = await roomsFor(tx, domain.poolId, repositoryIds);
+  const rooms = reaching.filter(({ hostId }) => !away.includes(hostId));
   if (rooms.length === 0)
     throw hostUnreachable(
       'No host that reaches all storage of the domain is online.',

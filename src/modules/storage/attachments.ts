@@ -9,20 +9,21 @@ interface RefRow {
   hostId: string;
 }
 
+/** SQL: is every one of these different repositories attached to the host? With no repository, true. */
+export const reachesSql = (host: string, repositoryIds: string): string =>
+  `(select count(*) from attachment a where a.host_id = ${host} and a.repository_id = any(${repositoryIds})
+      and a.state = 'attached') = cardinality(${repositoryIds})`;
+
 /** The hosts of the pool to which every one of these repositories is attached. With no repository, all of them. */
 export async function hostsReaching(
   tx: EntityManager,
   poolId: string,
   repositoryIds: string[],
 ): Promise<string[]> {
-  const wanted = [...new Set(repositoryIds)];
   const rows = await rowsOf<{ id: string }>(
     tx,
-    `select h.id from host h
-      where h.pool_id = $1
-        and (select count(*) from attachment a
-              where a.host_id = h.id and a.repository_id = any($2) and a.state = 'attached') = $3`,
-    [poolId, wanted, wanted.length],
+    `select h.id from host h where h.pool_id = $1 and ${reachesSql('h.id', '$2::uuid[]')}`,
+    [poolId, [...new Set(repositoryIds)]],
   );
   return rows.map((row) => row.id);
 }
@@ -33,6 +34,7 @@ export async function repositoryRefsOn(
   hostId: string,
   repositoryIds: string[],
 ): Promise<Map<string, RepositoryRef>> {
+  if (repositoryIds.length === 0) return new Map();
   const rows = await rowsOf<RefRow>(
     tx,
     `select r.id, r.kind, a.path, a.host_id as "hostId"

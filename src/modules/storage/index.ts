@@ -1,5 +1,5 @@
 export { type HeldOnHost, adoptRepository, adoptVolume } from './adopt-volumes.js';
-export { hostsReaching, repositoryRefsOn } from './attachments.js';
+export { reachesSql, repositoryRefsOn } from './attachments.js';
 export { type NamedFile, checkBootFiles, keepBootRepositories } from './boot-files.js';
 export {
   type HeldVolume,

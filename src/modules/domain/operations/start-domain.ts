@@ -7,7 +7,7 @@ import { uuid } from '../../../kernel/schema/values.js';
 import { claimed } from '../../../kernel/operations/plan.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
-import { hostsReaching, takeHolds, volumeMissing } from '../../storage/index.js';
+import { takeHolds, volumeMissing } from '../../storage/index.js';
 import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domain.errors.js';
 import { disksOf, lockDomainFor } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
@@ -44,12 +44,7 @@ export const startDomain = defineOperation({
     const domain = await lockDomainFor(tx, domainId, 'start', expected);
     await noteAsked(tx, domainId, 'start', { operationId, because });
     const disks = await disksOf(tx, domainId);
-    const reaching = await hostsReaching(tx, domain.poolId, repositoriesOf(domain.boot, disks));
-    const room = await claimHost(
-      tx,
-      domain,
-      reaching.filter((hostId) => !away.includes(hostId)),
-    );
+    const room = await claimHost(tx, domain, repositoriesOf(domain.boot, disks), away);
     const volumes = disks.map(({ volumeId, ...disk }) => ({ ...disk, id: volumeId }));
     await takeHolds(tx, room.hostId, domainId, volumes);
     const generation = domain.generation + 1;

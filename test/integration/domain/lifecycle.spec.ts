@@ -1,3 +1,5 @@
+import { newId } from '../../../src/kernel/schema/values.js';
+import { alreadyWritten } from '../../../src/modules/domain/observed.js';
 import { GIBIBYTE, type TestPool, testPool } from '../../support/test-pool.js';
 
 let pool: TestPool;
@@ -203,6 +205,34 @@ describe('a domain', () => {
       vcpus: 2,
       revision: 3,
     });
+    await pool.operate('POST', `/v1/domains/${id}/force-off`);
+  });
+});
+
+describe('a report', () => {
+  it('needs no lock when the inventory holds it already, and only then', async () => {
+    const id = await pool.aDomain();
+    await pool.operate('POST', `/v1/domains/${id}/start`);
+    const [row] = await pool.source.query(
+      `select host_id, generation, pid, state_reason as reason, state_since from domain where id = $1`,
+      [id],
+    );
+    const { host_id, generation, pid, reason, state_since } = row;
+    const said = { id, state: 'running' as const, generation, pid, reason, since: state_since.toISOString() };
+    const known = async (
+      hostId: string,
+      report: typeof said | (Omit<typeof said, 'state'> & { state: 'paused' }),
+    ) => (await alreadyWritten(pool.source.manager, hostId, [report])).has(id);
+    expect(await known(host_id, said)).toBe(true);
+    expect(await known(newId(), said)).toBe(false);
+    expect(await known(host_id, { ...said, state: 'paused' })).toBe(false);
+    expect(await known(host_id, { ...said, generation: generation + 1 })).toBe(false);
+    expect(await known(host_id, { ...said, generation: 2 ** 40 })).toBe(false);
+    expect(await known(host_id, { ...said, since: new Date().toISOString() })).toBe(false);
+    await pool.source.query(`update domain set observed_at = now() - interval '1 minute' where id = $1`, [
+      id,
+    ]);
+    expect(await known(host_id, said)).toBe(false);
     await pool.operate('POST', `/v1/domains/${id}/force-off`);
   });
 });

@@ -43,6 +43,21 @@ describe('placement', () => {
     for (const id of [big, small]) await pool.operate('POST', `/v1/domains/${id}/force-off`);
   });
 
+  it('passes over a host at which another start is about to claim, instead of waiting for it', async () => {
+    const id = await pool.aDomain();
+    const other = pool.source.createQueryRunner();
+    await other.startTransaction();
+    try {
+      const [least] = await other.query('select id from host order by name limit 1 for no key update');
+      await pool.operate('POST', `/v1/domains/${id}/start`);
+      expect((await pool.domain(id)).hostId).not.toBe(least.id);
+    } finally {
+      await other.rollbackTransaction();
+      await other.release();
+    }
+    await pool.operate('POST', `/v1/domains/${id}/force-off`);
+  });
+
   it('takes any whole number of bytes for memory, and claims the mebibytes that are enough', async () => {
     const id = await pool.aDomain({ memoryBytes: GIBIBYTE + 1 });
     expect(await pool.domain(id)).toMatchObject({ memoryBytes: GIBIBYTE + 1 });

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { migrations } from '../migrations/index.js';
 import { DomusNamingStrategy } from './kernel/database/naming-strategy.js';
+import { QuietClient } from './kernel/database/quiet-client.js';
 import { WatchedPool } from './kernel/database/watched-pool.js';
 import { entities } from './modules/entities.js';
 
@@ -18,6 +19,7 @@ export function createDataSource(url: string, options: { poolSize?: number } = {
     installExtensions: false,
     logging: false,
     extra: {
+      Client: QuietClient,
       max: options.poolSize ?? 20,
       idleTimeoutMillis: 0,
       connectionTimeoutMillis: 3000,

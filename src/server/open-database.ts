@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Pool } from 'pg';
 import { type Logger } from 'pino';
 import { type DataSource } from 'typeorm';
 import { createDataSource } from '../data-source.js';
+import { QuietClient } from '../kernel/database/quiet-client.js';
 import { isDatabaseUnavailable } from '../kernel/database/unavailable.js';
+import { WatchedPool } from '../kernel/database/watched-pool.js';
 
 const RETRY_MS = 250;
 const SAY_EVERY_MS = 5_000;
@@ -35,6 +38,26 @@ export async function openDatabase({ url, log, waitMs, signal }: OpenOptions): P
       await delay(RETRY_MS, undefined, signal ? { signal } : {});
     }
   }
+}
+
+const READ_CONNECTIONS = 8;
+
+/**
+ * Connections that only reads use: however many writes wait for a lock or for a connection of their own, a read finds one.
+ * Connects when it is first asked.
+ */
+export function openReadPool(url: string): Pool {
+  const pool = new WatchedPool({
+    connectionString: url,
+    max: READ_CONNECTIONS,
+    idleTimeoutMillis: 0,
+    connectionTimeoutMillis: 3_000,
+    application_name: 'domus reads',
+    Client: QuietClient,
+  });
+  // A connection that breaks while nobody uses it is made anew.
+  pool.on('error', () => undefined);
+  return pool;
 }
 
 /** Every replica calls it at its start; one migrates, the others wait for it and find nothing to do. */

@@ -1,4 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { type Pool } from 'pg';
 import { type Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import { graphqlModule } from '../api/graphql/graphql.module.js';
@@ -26,6 +27,8 @@ import { StorageModule } from '../modules/storage/storage.module.js';
 /** What the server is made of before Nest: opened, and not yet started. */
 export interface ServerParts {
   readonly source: DataSource;
+  /** Kept apart for reads; without it they share the connections of the writes. */
+  readonly reads?: Pool;
   readonly log: Logger;
   readonly registry: Registry;
   readonly engine: OperationEngine;
@@ -40,7 +43,7 @@ export interface ServerParts {
  */
 @Module({})
 export class ServerModule {
-  static with({ source, log, engine, events, link }: ServerParts): DynamicModule {
+  static with({ source, reads = poolOf(source), log, engine, events, link }: ServerParts): DynamicModule {
     return {
       module: ServerModule,
       global: true,
@@ -65,7 +68,7 @@ export class ServerModule {
       controllers: [HealthController],
       providers: [
         { provide: DataSource, useValue: source },
-        { provide: Reader, useFactory: () => new Reader(() => poolOf(source)) },
+        { provide: Reader, useFactory: () => new Reader(() => reads) },
         {
           provide: ShortWrites,
           useFactory: (reader: Reader) => new ShortWrites(source, reader),

@@ -17,7 +17,7 @@ import { Retention } from '../kernel/retention/retention.js';
 import { newId } from '../kernel/schema/values.js';
 import { TokenService } from '../modules/auth/index.js';
 import { consoleRetention } from '../modules/console/index.js';
-import { migrate, openDatabase } from './open-database.js';
+import { migrate, openDatabase, openReadPool } from './open-database.js';
 import { type ServerFile, writeServerFile } from './server-file.js';
 import { ServerModule } from './server.module.js';
 
@@ -79,6 +79,8 @@ async function start(
   const source = await openDatabase({ url, log, waitMs: DATABASE_WAIT_MS, ...(signal ? { signal } : {}) });
   undo.later('close the database', () => source.destroy());
   await migrate(source, log);
+  const reads = openReadPool(url);
+  undo.later('close the connections for reads', () => reads.end());
 
   const registry = createRegistry();
   const metrics = await MetricsListener.open(registry, config.metricsListen);
@@ -88,12 +90,15 @@ async function start(
   const engine = makeEngine(config, source, log, events, registry);
   undo.later('close the operation engine', () => engine.close());
   const link = { secretKey, enrolListen: config.enrolListen, link: roles.has('link') };
-  const app = await createApplication(ServerModule.with({ source, log, registry, engine, events, link }), {
-    log,
-    registry,
-    simulated: config.simulated,
-    trustedProxies: config.trustedProxies,
-  });
+  const app = await createApplication(
+    ServerModule.with({ source, reads, log, registry, engine, events, link }),
+    {
+      log,
+      registry,
+      simulated: config.simulated,
+      trustedProxies: config.trustedProxies,
+    },
+  );
   undo.later('close the application', () => app.close());
   if (config.adminTokenFile !== undefined)
     await app.get(TokenService).ensureAdminToken(config.adminTokenFile);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { type DataSource } from 'typeorm';
@@ -69,11 +69,11 @@ export interface TestPool {
   inState(id: string, state: string, within?: number): Promise<Body>;
   /** `now`: the host's own clock, which may be wrong. */
   addHost(options?: { memoryBytes?: number; now?: () => Date }): Promise<TestHost>;
-  /** `meanwhile` happens while there is no server. */
-  restartServer(meanwhile?: () => Promise<void>): Promise<void>;
+  /** `meanwhile` happens while there is no server; `settings` are the server's from then on. */
+  restartServer(meanwhile?: () => Promise<void>, settings?: Record<string, string>): Promise<void>;
   stopServer(): Promise<void>;
-  /** One more server over the same database, until the pool closes. */
-  addReplica(): Promise<void>;
+  /** One more server over the same database; it goes with the pool. */
+  addReplica(settings?: Record<string, string>): Promise<{ readonly url: string }>;
   close(): Promise<void>;
 }
 
@@ -98,7 +98,12 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
   writeFileSync(join(scratch.path, 'admin.token'), `${token}\n`, { mode: 0o600 });
   writeFileSync(join(scratch.path, 'secret.key'), randomBytes(32), { mode: 0o600 });
   const log = pino({ level: 'silent' });
-  const start = (listen: string, enrolListen: string): Promise<RunningServer> =>
+  const replicas = new Set<RunningServer>();
+  const start = (
+    listen: string,
+    enrolListen: string,
+    settings: Record<string, string> = {},
+  ): Promise<RunningServer> =>
     startServer(
       readServerConfig({
         DOMUS_DATA_DIR: scratch.path,
@@ -110,6 +115,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         DOMUS_ENROL_LISTEN: enrolListen,
         DOMUS_ADMIN_TOKEN_FILE: join(scratch.path, 'admin.token'),
         DOMUS_SECRET_KEY_FILE: join(scratch.path, 'secret.key'),
+        ...settings,
       }),
       log,
     );
@@ -117,7 +123,6 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
   const { url = '', enrolUrl = '' } = server.addresses;
   const source = await createDataSource(database.url, { poolSize: 4 }).initialize();
   const hosts: TestHost[] = [];
-  const replicas: RunningServer[] = [];
   const sharedStorage = options.sharedStorage ? new FakeBackend() : null;
   const agents = new Set<Agent>();
 
@@ -237,17 +242,21 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         { within, what: `domain ${id} ${state}` },
       ),
     stopServer: () => server.stop(),
-    addReplica: async () => {
-      replicas.push(await start('127.0.0.1:0', '127.0.0.1:0'));
+    addReplica: async (settings = {}) => {
+      const folder = join(scratch.path, `replica-${replicas.size + 1}`);
+      mkdirSync(folder, { mode: 0o700 });
+      const replica = await start('127.0.0.1:0', '127.0.0.1:0', { DOMUS_DATA_DIR: folder, ...settings });
+      replicas.add(replica);
+      return { url: replica.addresses.url ?? '' };
     },
-    restartServer: async (meanwhile = () => Promise.resolve()) => {
+    restartServer: async (meanwhile = () => Promise.resolve(), settings = {}) => {
       await server.stop();
       await meanwhile();
-      server = await start(new URL(url).host, new URL(enrolUrl).host);
+      server = await start(new URL(url).host, new URL(enrolUrl).host, settings);
     },
     close: async () => {
-      await server.stop();
       for (const replica of replicas) await replica.stop();
+      await server.stop();
       for (const agent of agents) await agent.close().catch(() => undefined);
       await source.destroy();
       await database.drop();

@@ -65,4 +65,13 @@ export function installGate(
     if (!gate.public) request.caller = await authenticate(authenticator, request.headers, request.id);
     refuseUnknown(request, gate.query ?? []);
   });
+  // An answer that was waited for comes while the server closes: a connection that it left open would keep it from ending.
+  let closing = false;
+  fastify.addHook('preClose', () => {
+    closing = true;
+    return Promise.resolve();
+  });
+  fastify.addHook('onSend', async (_request, reply) => {
+    if (closing) reply.header('connection', 'close');
+  });
 }

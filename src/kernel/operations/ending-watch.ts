@@ -10,6 +10,10 @@ const settled: Statement = {
   text: `select id from operation where id = any($1::uuid[]) and (ended_at is not null or state = 'needs_attention')`,
 };
 
+export async function settledOf(pool: Pool, ids: readonly string[]): Promise<string[]> {
+  return (await rowsFrom<{ id: string }>(pool, settled, [ids])).map(({ id }) => id);
+}
+
 const TOLD = new Set(['operation.ended', 'operation.updated']);
 const AGAIN_MS = 500;
 
@@ -24,7 +28,8 @@ export class EndingWatch {
 
   constructor(
     private readonly feed: Pick<EventFeed, 'subscribe'>,
-    private readonly pool: () => Pool,
+    /** Which of these have ended or need attention, as the database says. */
+    private readonly settledOf: (ids: readonly string[]) => Promise<string[]>,
     private readonly log: Pick<Logger, 'error'>,
   ) {}
 
@@ -90,11 +95,11 @@ export class EndingWatch {
   }
 
   private async look(ids: readonly string[]): Promise<void> {
-    const rows = await rowsFrom<{ id: string }>(this.pool(), settled, [ids]).catch((error: unknown) => {
+    const found = await this.settledOf(ids).catch((error: unknown) => {
       if (!isDatabaseUnavailable(error)) this.log.error({ err: error }, 'endings were not looked for');
       return [];
     });
-    for (const { id } of rows) this.wake(id);
+    for (const id of found) this.wake(id);
   }
 
   private wake(operationId: string): void {

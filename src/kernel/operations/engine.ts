@@ -260,7 +260,8 @@ export class OperationEngine {
     child: AsChild | null = null,
   ): Request {
     const { budgets = unbounded } = this.options;
-    const bounded = caller.role !== 'system' && child === null;
+    // What overtakes must work while everything else hangs.
+    const bounded = caller.role !== 'system' && child === null && !definition.overtakes;
     return {
       definition,
       input,

@@ -1,4 +1,4 @@
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { type Logger } from 'pino';
 import { Reader } from '../../kernel/database/reader.js';
@@ -7,7 +7,7 @@ import { poolOf } from '../../kernel/database/statement.js';
 import { EventLog } from '../../kernel/events/event-log.js';
 import { LOG } from '../../kernel/logging/log.token.js';
 import { type OperationDefinition } from '../../kernel/operations/define-operation.js';
-import { EndingWatch } from '../../kernel/operations/ending-watch.js';
+import { EndingWatch, settledOf } from '../../kernel/operations/ending-watch.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
 import { type OperationView } from '../../kernel/operations/operation-view.js';
 import { type Started, type Terms } from '../../kernel/operations/terms.js';
@@ -15,7 +15,7 @@ import { operationModel } from './operation.queries.js';
 
 /** Starts operations on the terms on which a face was asked to: the one way from any service of any noun. */
 @Injectable()
-export class OperationStarter implements OnApplicationShutdown {
+export class OperationStarter implements OnModuleDestroy {
   private readonly endings: EndingWatch;
 
   constructor(
@@ -25,7 +25,7 @@ export class OperationStarter implements OnApplicationShutdown {
     events: EventLog,
     @Inject(LOG) log: Logger,
   ) {
-    this.endings = new EndingWatch(events.feed, () => poolOf(source), log);
+    this.endings = new EndingWatch(events.feed, (ids) => settledOf(poolOf(source), ids), log);
   }
 
   /**
@@ -45,7 +45,8 @@ export class OperationStarter implements OnApplicationShutdown {
     return { replayed, ...(await this.settled(operation, terms.waitSeconds, terms.gone)) };
   }
 
-  onApplicationShutdown(): void {
+  /** Before the HTTP server waits for its answers. */
+  onModuleDestroy(): void {
     this.endings.close();
   }
 

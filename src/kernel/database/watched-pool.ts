@@ -44,6 +44,9 @@ export class WatchedPool extends pg.Pool {
       timing: config.pulse,
     });
     this.on('connect', (client) => {
+      // pg-pool does not listen to what it lends, and a borrower only begins to a little later. A session that breaks just then
+      // would be an 'error' that nobody hears, which ends the process; its queries fail all the same.
+      client.on('error', () => undefined);
       client.on('drain', () => this.pulse.heard());
       this.pulse.start();
     });

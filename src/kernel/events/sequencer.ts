@@ -110,8 +110,8 @@ export class EventSequencer {
       this.onNumbered(Number(row.last));
       return row.count;
     } catch (error) {
-      await client.query('rollback').catch(() => undefined);
-      client.release(error instanceof Error ? error : true);
+      // Thrown away with whatever it was in the middle of.
+      client.release(true);
       throw error;
     }
   }

@@ -22,6 +22,15 @@ describe('the command line', () => {
     expect(parse('logs server -f')).toMatchObject({ part: 'server', follow: true });
     expect(parse('test unit qemu')).toEqual({ name: 'test', suites: ['unit', 'qemu'] });
     expect(parse('bench list --rounds 9')).toEqual({ name: 'bench', names: ['list'], rounds: 9 });
+    expect(parse('chaos --kills 9 --seed 7')).toEqual({
+      name: 'chaos',
+      kills: 9,
+      operations: undefined,
+      seed: 7,
+      hosts: 8,
+      queue: 'redis',
+      qemu: false,
+    });
   });
 
   it.each([
@@ -33,6 +42,9 @@ describe('the command line', () => {
     'up --port 70000',
     'status --port 1',
     'bench --rounds 0',
+    'chaos --kills many',
+    'chaos --hosts 0',
+    'chaos --queue kafka',
     'logs ../../etc/x',
   ])('takes "%s" for a mistake in usage', (line) => {
     expect(() => parse(line)).toThrow(LauncherError);

@@ -15,6 +15,8 @@ export const usage = `Usage: domus <command> [options]
   test [SUITE…]         unit, integration, e2e, qemu; chaos only where it is named
   bench [NAME…] [--rounds N]
                         side-by-side benchmarks
+  chaos [--kills N] [--operations N] [--seed S] [--hosts N] [--queue postgres|redis] [--qemu]
+                        kill every part under load, by a schedule that the seed decides, and judge what came of it
   openapi               write openapi/ anew
 
   --data DIR            the data folder, ./.domus unless given
@@ -56,6 +58,22 @@ export function parseCommand(argv: string[]): Command {
     case 'bench': {
       const { values, positionals } = parse(rest, Infinity, { rounds: { type: 'string' } });
       return { name, names: positionals, rounds: parseRounds(values.rounds) };
+    }
+    case 'chaos': {
+      const text = { type: 'string' } as const;
+      const options = { kills: text, operations: text, seed: text, hosts: text, queue: text, qemu: flag };
+      const { kills, operations, seed, hosts, queue = 'redis', qemu } = parse(rest, 0, options).values;
+      if (queue !== 'redis' && queue !== 'postgres')
+        throw usageError(`--queue takes postgres or redis, not ${queue}.`);
+      return {
+        name,
+        kills: parseCount('--kills', kills, 0, 100_000) ?? 100,
+        operations: parseCount('--operations', operations, 1, 1_000_000),
+        seed: parseCount('--seed', seed, 0, 2 ** 32 - 1),
+        hosts: parseCount('--hosts', hosts, 1, 100) ?? 8,
+        queue,
+        qemu,
+      };
     }
     case 'backup': {
       const { values, positionals } = parse(rest, 1, { data });
@@ -106,6 +124,18 @@ function parseRounds(text: string | undefined): number | undefined {
   throw usageError(`--rounds takes a number from 1, not ${text}.`);
 }
 
+function parseCount(
+  option: string,
+  text: string | undefined,
+  least: number,
+  most: number,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  if (/^\d{1,10}$/.test(text) && count >= least && count <= most) return count;
+  throw usageError(`${option} takes a number from ${least} to ${most}, not ${text}.`);
+}
+
 function required(file: string | undefined): string {
   if (file === undefined || file === '') throw usageError('Name a file.');
   return file;
@@ -126,6 +156,8 @@ export async function runCommand(command: Command, context: CommandContext): Pro
       return (await import('./commands/test.js')).test(command, context);
     case 'bench':
       return (await import('./commands/bench.js')).bench(command, context);
+    case 'chaos':
+      return (await import('./commands/chaos.js')).chaos(command, context);
     case 'backup':
       return (await import('./commands/backup.js')).backup(command, context);
     case 'restore':

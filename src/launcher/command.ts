@@ -28,6 +28,15 @@ export type Command =
   | { name: 'logs'; data: string; part: string | undefined; follow: boolean }
   | { name: 'test'; suites: string[] }
   | { name: 'bench'; names: string[]; rounds: number | undefined }
+  | {
+      name: 'chaos';
+      kills: number;
+      operations: number | undefined;
+      seed: number | undefined;
+      hosts: number;
+      queue: 'postgres' | 'redis';
+      qemu: boolean;
+    }
   | { name: 'backup'; data: string; file: string }
   | { name: 'restore'; data: string; file: string; force: boolean }
   | { name: 'openapi' }

@@ -2,11 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import pg from 'pg';
 import { projectRoot } from '../../src/launcher/project-root.js';
 import { eventually } from '../support/eventually.js';
 import { FaultProxy } from '../support/fault-proxy.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { qemusOf } from '../support/qemus-of.js';
 import { startRedis, type TestRedis } from '../support/redis.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { SeededRandom } from '../support/seeded-random.js';
@@ -133,6 +135,19 @@ export class Arena {
     if (this.redis) this.janitor.process(this.redis.pid);
   }
 
+  /** Everything that Redis holds is gone; connections stay. */
+  async flushRedis(): Promise<void> {
+    if (!this.redis) return;
+    const client = new Redis(this.redis.url, { lazyConnect: true, maxRetriesPerRequest: 1 });
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      await client.flushall();
+    } finally {
+      client.disconnect();
+    }
+  }
+
   async rows<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<R[]> {
     return (await this.sql.query<R>(text, values)).rows;
   }
@@ -150,6 +165,8 @@ export class Arena {
   async close(): Promise<number[]> {
     for (const program of this.programs) program.resume();
     await Promise.all(this.programs.map((program) => program.stop().catch(() => undefined)));
+    // Real guests outlive their agents; nobody needs them any more.
+    for (const pid of qemusOf(this.folder)) process.kill(pid, 'SIGKILL');
     this.api.close();
     await this.sql.end().catch(() => undefined);
     const ways = [...this.proxies.api.values(), this.proxies.database, this.proxies.redis];

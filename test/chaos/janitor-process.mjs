@@ -3,7 +3,7 @@
  * to this process over its standard input (`pid <pid> <start tick>`, `folder <path>`), and when that closes it ends the ones
  * and removes the others. It says what it still had to end: after an orderly end, nothing.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -16,6 +16,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (word === 'pid') started.set(what, tick);
   if (word === 'folder') folders.add(line.slice('folder '.length));
 }
+for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+  if (isGuest(pid)) started.set(pid, tickOf(pid));
 const left = [...started.keys()].filter(lives);
 for (const pid of left) process.kill(Number(pid), 'SIGKILL');
 for (let waited = 0; left.some(lives) && waited < 5_000; waited += 20) await delay(20);
@@ -25,9 +27,27 @@ process.stdout.write(JSON.stringify(left.map(Number)), () => process.exit(0));
 
 /** Never a later process with the same number. */
 function lives(pid) {
+  return tickOf(pid) !== undefined && tickOf(pid) === started.get(pid);
+}
+
+/** When it was started; undefined when it is gone. */
+function tickOf(pid) {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ');
-    return fields[0] !== 'Z' && fields[19] === started.get(pid);
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** A QEMU with one of our folders in its command line: agents start them, and they outlive agents. */
+function isGuest(pid) {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return (
+      words.includes('-uuid') &&
+      [...folders].some((folder) => words.some((word) => word.includes(`${folder}/`)))
+    );
   } catch {
     return false;
   }

@@ -7,7 +7,7 @@ import { simulatedMachine } from '../../src/agent/inventory/machine.js';
 import { createQemuDriver } from '../../src/hypervisor-driver/qemu/index.js';
 import { createBackends } from '../../src/storage-backend/backends.js';
 import { eventually } from '../support/eventually.js';
-import { qemusOf } from '../support/qemu-host.js';
+import { qemusOf } from '../support/qemus-of.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { type Body, type TestPool, testPool } from '../support/test-pool.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ApiClient } from '../../src/launcher/api-client.js';
 import { projectRoot } from '../../src/launcher/project-root.js';
 import { testBootKit } from './boot-kit.js';
-import { qemusOf } from './qemu-host.js';
+import { qemusOf } from './qemus-of.js';
 import { scratchFolder } from './scratch-folder.js';
 import { testCache } from './unpacked.js';
 

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BootKit } from '../../src/boot-kit/index.js';
 import { type DriverHarness, type ExaminedDriver } from '../../src/hypervisor-driver/conformance/harness.js';
@@ -7,6 +7,7 @@ import { untilPrinted } from '../../src/hypervisor-driver/conformance/wait.js';
 import { type RunnableDomain } from '../../src/hypervisor-driver/driver.js';
 import { createQemuDriver } from '../../src/hypervisor-driver/qemu/index.js';
 import { newId } from '../../src/kernel/schema/values.js';
+import { qemusOf } from './qemus-of.js';
 import { scratchFolder } from './scratch-folder.js';
 
 export interface QemuHost extends DriverHarness {
@@ -127,19 +128,4 @@ function aDomain(): RunnableDomain {
     nics: [],
     consoles: [{ id: newId(), kind: 'serial' }],
   };
-}
-
-/** The living processes that have a word beginning with this path among their arguments. */
-export function qemusOf(path: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        const words = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
-        return words.includes('-uuid') && words.some((word) => word.includes(path));
-      } catch {
-        return false; // it has just ended
-      }
-    })
-    .map(Number);
 }

@@ -89,8 +89,8 @@ export class FakeHypervisor {
   reset(domainId: string): Promise<void> {
     const guest = this.guests.get(domainId);
     if (!guest || !isLive(guest)) return this.writing;
-    this.note('reset', domainId);
     guest.closing = false;
+    this.note('reset', domainId);
     this.boot(guest.domain, '\r\n');
     return this.changed(domainId);
   }

@@ -28,7 +28,7 @@ export const suites: readonly Suite[] = [
     deadlineMinutes: 20,
     workers: 1,
     unpacks: [['redis-server']],
-    qemu: false,
+    qemu: true,
     onlyByName: true,
   },
 ];

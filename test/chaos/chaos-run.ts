@@ -1,0 +1,183 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SeededRandom } from '../support/seeded-random.js';
+import { Arena } from './arena.js';
+import { type History, HistoryWriter } from './history.js';
+import { checkHistory, type Violation } from './history-checker.js';
+import { Load } from './load.js';
+import { Nemesis, type Victim } from './nemesis.js';
+import { Subscriber } from './subscriber.js';
+import { effectsOf, leftoversOf, takeInventory } from './take-inventory.js';
+import { World } from './world.js';
+
+export interface ChaosSettings {
+  readonly seed: number;
+  readonly kills: number;
+  readonly operations: number;
+  readonly hosts: number;
+  readonly queue: 'postgres' | 'redis';
+  /** After so long the load ends, however little was done. */
+  readonly deadlineMs: number;
+  readonly note: (line: string) => void;
+  /** For what should be looked at: history, tables, logs. Called while all is still there. */
+  readonly keep?: (arena: Arena, history: History, violations: readonly Violation[]) => void;
+}
+
+export interface ChaosOutcome {
+  readonly settings: ChaosSettings;
+  readonly history: History;
+  readonly violations: readonly Violation[];
+  readonly kills: ReadonlyMap<Victim, number>;
+  readonly recoveryMs: readonly number[];
+  readonly refusals: ReadonlyMap<string, number>;
+  readonly streamBreaks: number;
+  readonly loadMs: number;
+  /** From the last part's return until nothing was under way and the inventory was true. */
+  readonly calmMs: number;
+}
+
+const CALM_MS = 60_000;
+const SERVERS = {
+  'api-1': 'api,link',
+  'api-2': 'api,link',
+  'api-3': 'api,link',
+  'worker-1': 'worker',
+  'worker-2': 'worker',
+  'worker-3': 'worker',
+};
+
+/** Load and kills over one arena, then calm, then the judgement. Leaves nothing but what it answers with. */
+export async function runChaos(settings: ChaosSettings): Promise<ChaosOutcome> {
+  const random = new SeededRandom(settings.seed);
+  const agents = Math.min(4, Math.max(1, Math.floor(settings.hosts / 2)));
+  const arena = await Arena.open({
+    queue: settings.queue,
+    servers: SERVERS,
+    agents: Object.fromEntries(
+      Array.from({ length: agents }, (_, at) => [
+        `agent-${at + 1}`,
+        Math.floor(settings.hosts / agents) + (at < settings.hosts % agents ? 1 : 0),
+      ]),
+    ),
+    seed: settings.seed,
+  });
+  let outcome: Omit<ChaosOutcome, 'violations'> & { violations: Violation[] };
+  try {
+    outcome = await run(arena, settings, random);
+    settings.keep?.(arena, outcome.history, outcome.violations);
+  } catch (error) {
+    await arena.close();
+    throw error;
+  }
+  const left = await arena.close();
+  const late = left.map((pid): Violation => ({
+    invariant: 'I4 nothing left',
+    what: `process ${pid} had to be ended by force`,
+    evidence: [],
+  }));
+  return { ...outcome, violations: [...outcome.violations, ...late] };
+}
+
+async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) {
+  const { note, kills, operations } = settings;
+  mkdirSync(join(arena.folder, 'history'), { recursive: true });
+  const history = new HistoryWriter(join(arena.folder, 'history', 'clients.jsonl'));
+  const world = new World(arena.poolId, await makeRepositories(arena), { domains: 60, volumes: 12 });
+  const load = new Load({
+    api: arena.api,
+    history,
+    random: random.fork(),
+    world,
+    operations,
+    deadlineMs: settings.deadlineMs,
+    clients: 16,
+  });
+  const [head] = await arena.rows<{ last: number }>('select last::float8 as last from event_head');
+  const subscriber = new Subscriber(arena.api, head?.last ?? 0, history, (event) => load.hear(event));
+  const nemesis = new Nemesis(arena, history, random.fork(), new Map(Object.entries(SERVERS)));
+  note(`everything runs; load and kills begin`);
+
+  const began = performance.now();
+  let loading = true;
+  const loaded = load.run().finally(() => (loading = false));
+  let said = began;
+  while (loading) {
+    // Spread over the operations: the n-th kill comes once its share of them has been accepted.
+    const due = nemesis.total < kills && load.accepted >= (nemesis.total * operations) / Math.max(1, kills);
+    if (due) await nemesis.strike();
+    else await delay(10);
+    if (performance.now() - said < 15_000) continue;
+    said = performance.now();
+    const rate = (load.accepted / (said - began)) * 1_000;
+    note(`${load.accepted} operations accepted (${rate.toFixed(0)}/s), ${nemesis.total} kills`);
+  }
+  await loaded;
+  const loadMs = performance.now() - began;
+  await nemesis.calm();
+  // What a deleted domain left on a host where it ran before its last one is forgotten with that host's next snapshot.
+  for (const agent of arena.agents.values()) {
+    await agent.kill();
+    await agent.start();
+  }
+  history.add({ kind: 'calm', at: Date.now() });
+  note(`${load.accepted} operations accepted, ${nemesis.total} kills; waiting for calm`);
+
+  const calmBegan = performance.now();
+  const judge = async () => {
+    const found: History = {
+      clients: history.entries,
+      effects: effectsOf(arena),
+      inventory: await takeInventory(arena),
+      leftovers: leftoversOf(arena),
+    };
+    return { history: found, violations: checkHistory(found) };
+  };
+  let verdict = await judge();
+  while (verdict.violations.length > 0 && performance.now() - calmBegan < CALM_MS) {
+    await delay(500);
+    verdict = await judge();
+  }
+  const calmMs = performance.now() - calmBegan;
+  subscriber.stop();
+  history.close();
+  writeFileSync(
+    join(arena.folder, 'history', 'inventory.json'),
+    JSON.stringify({ inventory: verdict.history.inventory, leftovers: verdict.history.leftovers }),
+  );
+  return {
+    settings,
+    ...verdict,
+    kills: nemesis.counts,
+    recoveryMs: nemesis.recoveryMs,
+    refusals: load.refusals,
+    streamBreaks: subscriber.breaks,
+    loadMs,
+    calmMs,
+  };
+}
+
+/** One that is shared by the hosts of each agent, as their simulated storage is. */
+async function makeRepositories(arena: Arena): Promise<string[]> {
+  const ids: string[] = [];
+  for (const agent of arena.agents.keys()) {
+    const host = arena.hosts.find((one) => one.agent === agent);
+    const input = {
+      name: `storage-${agent}`,
+      poolId: arena.poolId,
+      path: `/srv/${agent}`,
+      create: true,
+      hostId: host?.id,
+      shared: true,
+    };
+    const made = await arena.api.ask<{ id: string; target: { id: string } }>(
+      'POST',
+      '/v1/storage-repositories',
+      input,
+    );
+    const { state } = await arena.api.ended(made.id);
+    if (state !== 'succeeded') throw new Error(`The repository of ${agent} could not be made.`);
+    ids.push(made.target.id);
+  }
+  return ids;
+}

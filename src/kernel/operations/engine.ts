@@ -5,6 +5,7 @@ import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
 import { type OnBusy } from '../schema/on-busy.js';
+import { newId } from '../schema/values.js';
 import { violates } from '../database/constraint.js';
 import { type Accepted, acceptOperation, type AsChild, type Request } from './acceptance.js';
 import { retryOperation } from './attend.js';
@@ -44,6 +45,8 @@ import { type Terms } from './terms.js';
 export interface AcceptOptions {
   /** When another operation holds an object: refuse with `object.busy`, or accept and wait for the turn. */
   readonly onBusy?: OnBusy | undefined;
+  /** The operation that begins it, and goes on without waiting: shown with it, under its locks, cancelled with it. */
+  readonly parentId?: string | undefined;
 }
 
 /** Every so many sweeps, a look for turns and publications that should not be able to get lost. */
@@ -144,9 +147,10 @@ export class OperationEngine {
     definition: OperationDefinition<Services, I, P, Step, Found>,
     input: I,
     caller: Caller,
-    { onBusy = 'refuse' }: AcceptOptions = {},
+    { onBusy = 'refuse', parentId }: AcceptOptions = {},
   ): Promise<OperationView> {
-    const request = this.requestOf(this.registry.get(definition.name), input, caller, onBusy);
+    const child = parentId === undefined ? null : { id: newId(), parentId };
+    const request = this.requestOf(this.registry.get(definition.name), input, caller, onBusy, child);
     return (await this.promise(request, null)).operation;
   }
 

@@ -31,11 +31,12 @@ export class DomainService {
     const services: DomainServices = { links, entities: source.manager };
     engine.register(operations.autostartHost, {
       entities: source.manager,
-      begin: (domainId: string, because: Because) =>
+      begin: (domainId: string, because: Because, parentId: string) =>
         engine.accept(
           operations.startDomain,
           { domainId, expected: null, because },
           { ...systemCaller(newId()), reason: 'Its host has booted.' },
+          { parentId },
         ),
     });
     engine.register(operations.createDomain, services);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { type Problem } from '../../../kernel/errors/problem.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
+import { priorities } from '../../../kernel/operations/priority.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { hostAutostartIncomplete } from '../domain.errors.js';
 import { type Because, NotWantedAnyMore } from '../reconcile/asked.js';
@@ -10,7 +11,7 @@ import { type Boot, startAfterBoot } from '../reconcile/start-after-boot.js';
 
 export interface AutostartServices {
   readonly entities: EntityManager;
-  readonly begin: (domainId: string, because: Because) => Promise<unknown>;
+  readonly begin: (domainId: string, because: Because, parentId: string) => Promise<unknown>;
 }
 
 /** All delays of all orders together. */
@@ -24,6 +25,7 @@ export const autostartHost = defineOperation({
   name: 'host.autostart',
   input: z.object({ hostId: uuid, bootId: z.string() }),
   role: 'system',
+  priority: priorities.background,
   errors: [],
   steps: ['start-domains'],
   deadlineMs: DAY_MS,
@@ -43,8 +45,8 @@ export const autostartHost = defineOperation({
   run: async (context, plan: Boot, { entities, begin }: AutostartServices) => {
     await context.step('start-domains', {
       run: async () => {
-        const { signal, caller } = context;
-        await startAfterBoot({ entities, signal, traceId: caller.traceId, begin }, plan);
+        const { signal, caller, operationId } = context;
+        await startAfterBoot({ entities, signal, traceId: caller.traceId, operationId, begin }, plan);
         const failed = await rowsOf<{ id: string; name: string; problem: Problem }>(
           entities,
           `select d.id, d.name, s.problem from boot_start s join domain d on d.id = s.domain_id

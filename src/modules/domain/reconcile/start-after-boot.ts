@@ -15,7 +15,9 @@ interface Parts {
   readonly signal: AbortSignal;
   readonly traceId: string;
   /** Accepts a start of the domain, which is written down with its acceptance. */
-  readonly begin: (domainId: string, because: Because) => Promise<unknown>;
+  /** As a child of the operation that starts the host's domains. */
+  readonly begin: (domainId: string, because: Because, parentId: string) => Promise<unknown>;
+  readonly operationId: string;
 }
 
 interface Item {
@@ -70,7 +72,7 @@ async function startOne(parts: Parts, boot: Boot, { domainId }: Item): Promise<v
 
 async function beginStart(parts: Parts, boot: Boot, domainId: string): Promise<Problem | 'begun'> {
   try {
-    await parts.begin(domainId, { kind: 'boot', ...boot });
+    await parts.begin(domainId, { kind: 'boot', ...boot }, parts.operationId);
     return 'begun';
   } catch (error) {
     if (error instanceof NotWantedAnyMore) return 'begun';

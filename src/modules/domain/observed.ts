@@ -244,25 +244,29 @@ export async function doubtDomain(tx: EntityManager, domainId: string): Promise<
 
 /** An operation on the domain has ended: a guest that is gone keeps nothing, and what is, is held against what was asked. */
 export async function settleDomain(tx: EntityManager, domainId: string, ending: Ending): Promise<void> {
-  await freeIfGone(tx, domainId, ending.operationId);
-  await reconcileEnded(tx, await lockDomain(tx, domainId), ending);
+  await reconcileEnded(tx, await freeIfGone(tx, domainId, ending.operationId), ending);
 }
 
 /**
  * Frees what a domain took from its host once its guest is gone: host, claim and holds. While another operation has the
- * domain, that operation does it at its end, since it may be about to start the guest again.
+ * domain, that operation does it at its end, since it may be about to start the guest again. Answers with its row, locked.
  */
-async function freeIfGone(tx: EntityManager, domainId: string, operationId: string | null): Promise<void> {
+async function freeIfGone(
+  tx: EntityManager,
+  domainId: string,
+  operationId: string | null,
+): Promise<DomainRow> {
   const row = await lockDomain(tx, domainId);
-  if (isLiving(row.state) || row.hostId === null) return;
+  if (isLiving(row.state) || row.hostId === null) return row;
   const other = await firstRowOf(
     tx,
     `select 1 from object_lock where object_type = 'domain' and object_id = $1 and mode = 'exclusive' and granted
         and operation_id is distinct from $2`,
     [domainId, operationId],
   );
-  if (other) return;
+  if (other) return row;
   await freeDomain(tx, domainId);
+  return { ...row, hostId: null };
 }
 
 /** Gives back what a domain took from its host. Its row is locked; its guest is gone, or counts as gone. */

@@ -1,6 +1,8 @@
 import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
+import { actionsField } from '../../kernel/database/reason.js';
 import { poolModel } from '../pool/index.js';
 import { hostNotFound } from './host.errors.js';
+import { hostReasons } from './host.reasons.js';
 import { host } from './host.schema.js';
 
 export const hostModel = defineReadModel({
@@ -32,6 +34,7 @@ export const hostModel = defineReadModel({
     observedAt: 'instant',
     createdAt: 'instant',
     updatedAt: 'instant',
+    actions: actionsField(hostReasons),
   },
   alsoComparable: {
     'hypervisor.kind': computed('text', (t) => `${t}.hypervisor_kind`),

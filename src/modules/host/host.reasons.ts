@@ -1,5 +1,14 @@
-import { blockerSql, literal } from '../../kernel/database/reason.js';
+import {
+  blockerSql,
+  literal,
+  stateReason,
+  type StateReason,
+  type VerbReasons,
+} from '../../kernel/database/reason.js';
+import { type ProblemFactory } from '../../kernel/errors/problem.js';
 import { hostUnreachable } from '../../kernel/errors/problems.js';
+import { hostAlive, hostAlreadyDead } from './host.errors.js';
+import { type HostAction, hostState, type HostState } from './host.schema.js';
 
 /** SQL: that a host does not answer, of its row `h`. Whether it does is for the caller to say. */
 export const hostAwaySql = (h: string): string =>
@@ -9,3 +18,29 @@ export const hostAwaySql = (h: string): string =>
     object: { type: `'host'`, id: `${h}.id` },
     clearedBy: literal('The host answers again.'),
   });
+
+const declarable = (
+  problem: ProblemFactory,
+  not: HostState,
+  say: { readonly detail: string; readonly clearedBy: string },
+): StateReason<HostState> =>
+  stateReason({
+    problem,
+    type: 'host',
+    states: hostState.options,
+    allowed: hostState.options.filter((state) => state !== not),
+    say: () => say,
+  });
+
+export const alreadyDead = declarable(hostAlreadyDead, 'dead', {
+  detail: 'It was declared dead before.',
+  clearedBy: 'Its agent comes back.',
+});
+/** One that the inventory has as lost, and that answers again by now, is found by asking it, which the verb does. */
+export const alive = declarable(hostAlive, 'online', {
+  detail: 'Its agent answers.',
+  clearedBy: 'Its agent stops answering.',
+});
+
+/** In the order in which the verb asks. */
+export const hostReasons: VerbReasons<HostAction> = { declareDead: [alreadyDead, alive] };

@@ -1,12 +1,13 @@
 import { type EntityManager } from 'typeorm';
 import { firstRowOf } from '../../kernel/database/sql.js';
 import { hostNotFound } from './host.errors.js';
+import { type HostState } from './host.schema.js';
 
 export interface HostRow {
   readonly id: string;
   readonly poolId: string;
   readonly name: string;
-  readonly state: string;
+  readonly state: HostState;
   readonly epoch: number;
   readonly revision: number;
   /** It was declared dead, and has not come back yet. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { capability, hypervisorKind } from '../../agent-contract/index.js';
+import { actionsOf } from '../../kernel/schema/action.js';
 import { bytes, instant, objectName, uuid } from '../../kernel/schema/values.js';
 
 export const hostState = z.enum(['enrolled', 'online', 'offline', 'dead']).meta({ id: 'HostState' });
@@ -22,6 +23,10 @@ const hostCapability = z
     id: 'Capability',
     description: 'What this host can do; what is not named is refused with `capability.absent`.',
   });
+
+const hostActions = { declareDead: '`POST …/declare-dead`; in GraphQL `declareHostDead`.' };
+export type HostAction = keyof typeof hostActions;
+export type HostState = z.output<typeof hostState>;
 
 export const host = z
   .object({
@@ -51,5 +56,6 @@ export const host = z
     observedAt: instant.nullable(),
     createdAt: instant,
     updatedAt: instant,
+    actions: actionsOf('Host', hostActions),
   })
   .meta({ id: 'Host', description: 'A machine that runs an agent.' });

@@ -9,4 +9,4 @@ export {
 export { recordHostFacts, recordHostLost, wasSeenLately } from './host.inventory.js';
 export { type HostRow, lockHostRow, readHost } from './host.rows.js';
 export { hostModel } from './host.queries.js';
-export { hostAwaySql } from './host.reasons.js';
+export { alive, alreadyDead, hostAwaySql } from './host.reasons.js';

@@ -18,6 +18,8 @@ import {
 import { uuid } from '../../../kernel/schema/values.js';
 import { haltDomainsOf } from '../../domain/index.js';
 import {
+  alive,
+  alreadyDead,
   hostAlive,
   hostAlreadyDead,
   hostDeclaredDead,
@@ -61,7 +63,10 @@ export const declareHostDead = defineOperation({
   locks: () => [],
   check: async ({ links, engine, entities }: MaintenanceServices, input, caller) => {
     refuse(await readHost(entities, input.hostId), input, caller);
-    if (await answers(links, input.hostId)) throw hostAlive('The agent of the host answers: it is not dead.');
+    if (await answers(links, input.hostId))
+      throw hostAlive('The agent of the host answers: it is not dead.', {
+        blockers: [alive.blocker({ id: input.hostId, state: 'online' })],
+      });
     return engine;
   },
   accept: async (tx, input, { operationId, caller }, engine: OperationEngine) => {
@@ -122,7 +127,8 @@ function refuse(
       errors: [{ path: 'reason', message: 'is required, here or in Domus-Reason' }],
     });
   matchRevision(expected, row.revision);
-  if (row.state === 'dead') throw hostAlreadyDead(`${row.name} was declared dead before.`);
+  if (row.state === 'dead')
+    throw hostAlreadyDead(`${row.name} was declared dead before.`, { blockers: [alreadyDead.blocker(row)] });
 }
 
 async function answers(links: HostLink, hostId: string): Promise<boolean> {

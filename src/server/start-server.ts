@@ -5,6 +5,7 @@ import { createApplication } from '../api/application.js';
 import { type ServerConfig } from '../config/server.config.js';
 import { enrolmentRetention, HostLinkRuntime, readSecretKey } from '../host-link/index.js';
 import { poolOf } from '../kernel/database/statement.js';
+import { isDatabaseUnavailable } from '../kernel/database/unavailable.js';
 import { EventLog } from '../kernel/events/event-log.js';
 import { eventRetention } from '../kernel/events/event-retention.js';
 import { type Logger } from '../kernel/logging/logger.js';
@@ -49,22 +50,28 @@ class Undo {
   }
 }
 
-/** Everything the configuration asks for, in the order in which the parts need each other. On failure nothing is left running. */
+/**
+ * Everything the configuration asks for, in the order in which the parts need each other. On failure nothing is left running.
+ * A database that goes away meanwhile only delays it: it begins again, and waits for the database as at first.
+ */
 export async function startServer(
   config: ServerConfig,
   log: Logger,
   signal?: AbortSignal,
 ): Promise<RunningServer> {
-  const undo = new Undo(log);
-  try {
-    const addresses = await start(config, log, undo, signal);
-    await writeServerFile(config.dataDir, addresses);
-    const { pid: _, ...where } = addresses;
-    log.info({ ...where, roles: [...config.roles] }, 'the server is ready');
-    return { addresses, stop: () => undo.all() };
-  } catch (error) {
-    await undo.all();
-    throw error;
+  for (const until = performance.now() + DATABASE_WAIT_MS; ;) {
+    const undo = new Undo(log);
+    try {
+      const addresses = await start(config, log, undo, signal);
+      await writeServerFile(config.dataDir, addresses);
+      const { pid: _, ...where } = addresses;
+      log.info({ ...where, roles: [...config.roles] }, 'the server is ready');
+      return { addresses, stop: () => undo.all() };
+    } catch (error) {
+      await undo.all();
+      if (!isDatabaseUnavailable(error) || performance.now() >= until || signal?.aborted) throw error;
+      log.warn({ err: error }, 'the database went away during the start, which begins again');
+    }
   }
 }
 

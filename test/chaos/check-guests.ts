@@ -13,6 +13,12 @@ const allowed: Partial<Record<GuestEffect['effect'], readonly string[]>> = {
   reset: ['domain.reset'],
   asked: ['domain.shutdown', 'domain.reboot'],
 };
+/** What an operation that did not succeed may have done to take back what it had. */
+const takenBack: Partial<Record<GuestEffect['effect'], readonly string[]>> = {
+  ended: ['domain.start'],
+  resumed: ['domain.pause'],
+  paused: ['domain.resume'],
+};
 /** Asking twice is asking. */
 const countable = ['started', 'paused', 'resumed', 'ended', 'reset'];
 /** Without such an effect they cannot have succeeded. */
@@ -104,7 +110,10 @@ function wanted(
   for (const effect of effects) {
     const kinds = allowed[effect.effect];
     if (!kinds || effect.by !== 'agent') continue;
-    const fitting = operations.filter(({ kind }) => kinds.includes(kind));
+    const back = takenBack[effect.effect] ?? [];
+    const fitting = operations.filter(
+      ({ kind, state }) => kinds.includes(kind) || (state !== 'succeeded' && back.includes(kind)),
+    );
     const cause = fitting.find((operation) => {
       const { from, to } = spanOf(operation, operations);
       return from <= effect.at && effect.at <= to;

@@ -329,6 +329,18 @@ it.each<[string, (draft: Draft) => void]>([
     },
   ],
   [
+    'a pause that was cancelled and taken back',
+    ({ inventory, effects }) => {
+      Object.assign(first(inventory.operations, 3), {
+        state: 'cancelled',
+        errorCode: 'operation.cancelled',
+      });
+      effects.push(effect('resumed', 460, { hostId: 'B', generation: 2 }));
+      first(inventory.domains).state = 'running';
+      first(inventory.guests, 1).state = 'running';
+    },
+  ],
+  [
     'a guest that crashed behind the back of its agent',
     ({ inventory, effects }) => {
       effects.push(effect('ended', 700, { hostId: 'B', generation: 2, by: 'outside' }));

@@ -20,6 +20,7 @@ export default {
       '<rootDir>/src/**/*.spec.ts',
       '<rootDir>/bench/**/*.spec.ts',
       '<rootDir>/test/support/**/*.spec.ts',
+      '<rootDir>/test/chaos/sweep/ways.spec.ts',
     ]),
     suite('integration', ['<rootDir>/test/integration/**/*.spec.ts'], shared),
     suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts'], shared),

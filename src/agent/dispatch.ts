@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { errorText, type RequestFrame, resultText, rpcCode } from '../agent-contract/index.js';
 import { isProblem, ProblemError } from '../kernel/errors/problem.js';
 import { callFenced, callTimedOut, internalError, requestInvalid } from '../kernel/errors/problems.js';
+import { failpoint } from '../kernel/failpoint.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { newId } from '../kernel/schema/values.js';
 import { type BoundCall, type CallContext, type Handlers, type PreparedCall } from './bound-call.js';
@@ -130,6 +131,8 @@ export class Dispatch {
     this.refuseLate(write);
     const { call, operationId, step, attempt, hostEpoch, domain, overtakes } = write;
     const overtaken = overtakes && { overtakes: [...overtakes] };
+    const passing = { operationId, step };
+    if (failpoint) await failpoint('agent.before-begin', passing);
     try {
       await this.parts.journal.begin({
         key,
@@ -147,10 +150,13 @@ export class Dispatch {
       this.parts.log.error({ err: error, call, domain }, 'done without a journal');
     }
     try {
+      if (failpoint) await failpoint('agent.after-begin', passing);
       context.signal.throwIfAborted();
       const result = await prepared.run(context);
+      if (failpoint) await failpoint('agent.before-end', passing);
       context.signal.throwIfAborted();
       await this.end(key, { kind: 'result', result });
+      if (failpoint) await failpoint('agent.after-end', passing);
       return result;
     } catch (error) {
       if (isProblem(error)) await this.end(key, { kind: 'problem', problem: error.toProblem(newId()) });

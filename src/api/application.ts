@@ -5,6 +5,7 @@ import { type Logger } from 'pino';
 import { type Registry } from 'prom-client';
 import { Authenticator } from './authenticator.js';
 import { DomusAdapter } from './rest/domus-adapter.js';
+import { installAnswerFailpoint } from './rest/answer-failpoint.js';
 import { installGate } from './rest/gate.js';
 import { installOpenApi } from './rest/openapi.js';
 import { readJsonAlone } from './rest/json-bodies.js';
@@ -43,6 +44,7 @@ export async function createApplication(
   readJsonAlone(fastify);
   fastify.setErrorHandler((error, request, reply) => answerProblem(options.log, error, request, reply));
   installRequestMetrics(fastify, options.registry);
+  installAnswerFailpoint(fastify);
   installGate(fastify, app.get(Authenticator), everyAnswer);
   app.get(Upgrades).everyAnswerHas(everyAnswer);
   installOpenApi(app);

@@ -8,9 +8,11 @@ import {
   notificationText,
   programVersion,
   readFrame,
+  type RequestFrame,
   rpcCode,
   silenceMs,
 } from '../../agent-contract/index.js';
+import { failpoint } from '../../kernel/failpoint.js';
 import { type Logger } from '../../kernel/logging/logger.js';
 import { keepAlive } from '../../kernel/websocket/keep-alive.js';
 import { type Dispatch } from '../dispatch.js';
@@ -68,10 +70,21 @@ export function serveLink(socket: WebSocket, parts: Parts): void {
     }
     const controller = new AbortController();
     pending.set(frame.id, controller);
-    void dispatch.answer(frame, { signal: controller.signal, subscribe }).then((text) => {
-      pending.delete(frame.id);
-      send(text);
-    });
+    void answer(frame, controller.signal);
+  };
+
+  const answer = async (frame: RequestFrame, signal: AbortSignal) => {
+    const { fence } = frame.params;
+    const received = failpoint && fence ? await failpoint('agent.received', fence) : 'pass';
+    // A message is only ever lost with its connection.
+    if (received === 'drop') return socket.terminate();
+    if (received === 'duplicate') void dispatch.answer(frame, { signal, subscribe });
+    const text = await dispatch.answer(frame, { signal, subscribe });
+    const reply = failpoint && fence ? await failpoint('agent.reply', fence) : 'pass';
+    pending.delete(frame.id);
+    if (reply === 'drop') return socket.terminate();
+    if (reply === 'duplicate') send(text);
+    send(text);
   };
 
   socket.on('message', (data: Buffer, isBinary) => {

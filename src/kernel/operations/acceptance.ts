@@ -5,6 +5,7 @@ import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Blocker, isProblem, type ProblemError } from '../errors/problem.js';
 import { databaseUnavailable, objectBusy } from '../errors/problems.js';
 import { markAppended } from '../events/append-event.js';
+import { failpoint } from '../failpoint.js';
 import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
 import { type Budgets, type Crowded, crowdedSql, tooMany } from './budgets.js';
@@ -132,6 +133,7 @@ async function acceptOnce(dataSource: DataSource, request: Request, once: Once |
         const body = JSON.stringify(accepted.operation);
         await keepAnswer(await clientOf(tx), once, { status: 202, headers: {}, body }, id);
       }
+      if (failpoint) await failpoint('accept.before-commit', { operationId: id });
       return accepted;
     });
   } catch (error) {
@@ -159,6 +161,7 @@ export async function decide(
   const client = await clientOf(tx);
   const target = definition.target(input);
   const locks = definition.locks(input);
+  if (failpoint) await failpoint('accept.before-locks', { operationId: id, kind: definition.name, target });
   const { blockers, ...overtaken } = definition.overtakes
     ? await overtake(tx, registry, { operationId: id, definition, caller }, locks)
     : {

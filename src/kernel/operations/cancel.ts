@@ -2,6 +2,7 @@ import { type DataSource } from 'typeorm';
 import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { markAppended } from '../events/append-event.js';
+import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
 import { type TurnedBack } from './claim.js';
 import { type EndedFromOutside, endFromOutside } from './end-from-outside.js';
@@ -99,6 +100,7 @@ export function cancelOperation(
             caller.actor,
           ]);
     markAppended(tx);
+    if (failpoint) await failpoint('cancel.before-commit', { operationId });
     return { ...ended, outgoing };
   });
 }

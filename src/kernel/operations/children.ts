@@ -3,6 +3,7 @@ import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
 import { type Problem, ProblemError, isProblem } from '../errors/problem.js';
 import { callTimedOut, internalError } from '../errors/problems.js';
+import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
 import { operationBadState, operationPastNoReturn } from './operation-problems.js';
 import { type OperationState } from './operation-view.js';
@@ -52,8 +53,11 @@ export class Children {
     signal: AbortSignal,
   ): Promise<unknown> {
     const id = idOf(of);
+    if (failpoint) await failpoint('child.before-begin', of);
     if (!(await this.find(id))) await this.parts.begin(kind, input, caller, { id, parentId: of.operationId });
+    if (failpoint) await failpoint('child.after-begin', of);
     const ended = await this.end(id, signal);
+    if (failpoint) await failpoint('child.ended', of);
     if (ended.state !== 'succeeded') throw problemOf(ended);
     return ended.result;
   }

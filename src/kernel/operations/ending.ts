@@ -3,6 +3,7 @@ import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
+import { failpoint } from '../failpoint.js';
 import { type LockedObject } from './lock-table.js';
 import { type RegisteredOperation } from './registry.js';
 import { type OutcomeUnknown } from './superseded.js';
@@ -64,11 +65,13 @@ export async function endOperation(
     }
     const changes = { state: outcome.state, error: outcome.error ?? null };
     markAppended(tx);
-    return rowsFrom<{ type: string; id: string }>(client, tidy, [
+    const freed = await rowsFrom<{ type: string; id: string }>(client, tidy, [
       operation.id,
       ended.pool_id,
       JSON.stringify(changes),
     ]);
+    if (failpoint) await failpoint('end.before-commit', { operationId: operation.id });
+    return freed;
   });
 }
 

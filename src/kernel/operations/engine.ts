@@ -4,6 +4,7 @@ import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
+import { failpoint } from '../failpoint.js';
 import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
 import { violates } from '../database/constraint.js';
@@ -126,7 +127,7 @@ export class OperationEngine {
     await this.presence.start();
     if (runs) {
       this.leases.start();
-      const handle = (operationId: string) => this.watchdog.during(() => this.runner.handle(operationId));
+      const handle = (operationId: string) => this.watchdog.during(() => this.delivered(operationId));
       await queue.consume(handle, concurrency);
     }
     await this.sweep();
@@ -178,6 +179,7 @@ export class OperationEngine {
    */
   async cancel(operationId: string, caller: Caller): Promise<void> {
     const { outgoing, ...ended } = await cancelOperation(this.dataSource, this.registry, operationId, caller);
+    if (failpoint) await failpoint('cancel.after-commit', { operationId });
     for (const { operation_id } of outgoing) this.leases.lose(operation_id, 'it was cancelled');
     this.afterwards(ended, 'it was cancelled');
     this.dispatch(outgoing);
@@ -277,9 +279,19 @@ export class OperationEngine {
     };
   }
 
+  /** Once or, since a queue may say everything twice, twice. */
+  private async delivered(operationId: string): Promise<void> {
+    const fate = failpoint && (await failpoint('queue.delivered', { operationId }));
+    if (fate === 'drop') return;
+    const again = fate === 'duplicate' ? this.runner.handle(operationId) : undefined;
+    await this.runner.handle(operationId);
+    await again;
+  }
+
   private async promise(request: Request, once: Once | null): Promise<Accepted> {
     const accepted = await acceptOperation(this.dataSource, request, once);
     const { operation, publication, waits, overtaken } = accepted;
+    if (failpoint) await failpoint('accept.after-commit', { operationId: operation.id });
     this.afterwards(overtaken, 'another operation has overtaken it');
     const { priority } = request.definition;
     if (publication !== null) this.dispatch([{ id: publication, operation_id: operation.id, priority }]);
@@ -306,8 +318,10 @@ export class OperationEngine {
     const outgoing = await inTransaction(this.dataSource, async (tx) => {
       const granted = await grantIfItsTurn(await clientOf(tx), operationId);
       if (granted) markAppended(tx);
+      if (granted && failpoint) await failpoint('turn.before-commit', { operationId });
       return granted;
     });
+    if (outgoing && failpoint) await failpoint('turn.after-commit', { operationId });
     if (outgoing) this.dispatch([outgoing]);
   }
 

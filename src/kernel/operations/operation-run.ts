@@ -10,6 +10,7 @@ import {
   internalError,
   operationTimedOut,
 } from '../errors/problems.js';
+import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
 import { type Children } from './children.js';
 import { type JournalledStep } from './claim.js';
@@ -103,13 +104,18 @@ export class OperationRun implements OperationContext<string> {
     if (known?.state === 'failed' && known.error) throw ProblemError.fromProblem(known.error);
     this.signal.throwIfAborted();
     if (this.direction === 'asking') return this.ask(name, known, work);
+    const passing = { operationId: this.operationId, step: name };
+    if (failpoint) await failpoint('step.before-intent', passing);
     await persist(() => journal.intent(position, name));
     steps.set(name, { name, state: 'intent', result: null, error: null });
+    if (failpoint) await failpoint('step.after-intent', passing);
     this.remember(name, work);
     try {
       const result = asStored(await this.try(name, work.run, known !== undefined));
+      if (failpoint) await failpoint('step.before-done', passing);
       await persist(() => journal.done(position, result));
       steps.set(name, { name, state: 'done', result, error: null });
+      if (failpoint) await failpoint('step.after-done', passing);
       return result;
     } catch (error) {
       this.parts.lease.lost.throwIfAborted();
@@ -139,9 +145,14 @@ export class OperationRun implements OperationContext<string> {
     for (const [name, undo] of [...this.undos].reverse()) {
       const position = this.positionOf(name);
       if (steps.get(name)?.state === 'undone') continue;
+      const passing = { operationId: this.operationId, step: name };
+      if (failpoint) await failpoint('undo.before-intent', passing);
       await persist(() => journal.undoing(position));
+      if (failpoint) await failpoint('undo.after-intent', passing);
       await this.undoStep(name, undo);
+      if (failpoint) await failpoint('undo.before-done', passing);
       await persist(() => journal.undone(position));
+      if (failpoint) await failpoint('undo.after-done', passing);
       const known = steps.get(name);
       if (known) steps.set(name, { ...known, state: 'undone' });
     }
@@ -158,8 +169,11 @@ export class OperationRun implements OperationContext<string> {
     if (this.direction === 'back') throw new NothingMoreToUndo();
     this.signal.throwIfAborted();
     if (this.past) return;
+    const passing = { operationId: this.operationId };
+    if (failpoint) await failpoint('no-return.before', passing);
     await this.parts.persist(() => this.parts.journal.pointOfNoReturn());
     this.past = true;
+    if (failpoint) await failpoint('no-return.after', passing);
   }
 
   progress(percent: number | null): void {

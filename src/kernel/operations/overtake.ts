@@ -1,6 +1,7 @@
 import { type EntityManager } from 'typeorm';
 import { clientOf } from '../database/statement.js';
 import { type Blocker } from '../errors/problem.js';
+import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
 import { type EndedFromOutside, endFromOutside, livingFamily } from './end-from-outside.js';
 import { holdersOf, takeLocks } from './lock-table.js';
@@ -45,5 +46,6 @@ export async function overtake(
       blockers = await takeLocks(client, operationId, requests, { onBusy: 'refuse', overtakes: true });
     },
   );
+  if (failpoint && family.length > 0) await failpoint('accept.overtaken', { operationId });
   return { ...ended, blockers };
 }

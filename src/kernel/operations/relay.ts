@@ -1,6 +1,7 @@
 import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
+import { failpoint, type FailpointName } from '../failpoint.js';
 import { type Log } from './engine-options.js';
 import { queuePrioritySql } from './priority.js';
 import { type OperationQueue } from './queue.js';
@@ -47,7 +48,7 @@ const unmark: Statement = {
  */
 export class Relay {
   private readonly due = new Map<string, Outgoing>();
-  private published: string[] = [];
+  private published: Outgoing[] = [];
   private busy: Promise<void> | undefined;
   private marking: NodeJS.Timeout | undefined;
   private closed = false;
@@ -90,7 +91,7 @@ export class Relay {
       const batch = inOrder([...this.due.values()]).slice(0, BATCH);
       for (const { id } of batch) this.due.delete(id);
       if (await this.send(batch)) {
-        this.published.push(...batch.map(({ id }) => id));
+        this.published.push(...batch);
         this.marking ??= setTimeout(() => this.markPublished(), MARK_AFTER_MS);
       }
     }
@@ -98,6 +99,7 @@ export class Relay {
 
   private async send(rows: readonly Outgoing[]): Promise<boolean> {
     try {
+      if (failpoint) await allPass('relay.before-publish', rows);
       await this.queue.publish(
         rows.map(({ id, operation_id, priority }) => ({
           jobId: `op-${operation_id}-${id}`,
@@ -105,6 +107,7 @@ export class Relay {
           priority,
         })),
       );
+      if (failpoint) await allPass('relay.after-publish', rows);
       return true;
     } catch (error) {
       this.log.warn({ err: error, count: rows.length }, 'the queue took nothing; trying again');
@@ -114,9 +117,14 @@ export class Relay {
 
   private markPublished(): void {
     this.marking = undefined;
-    const ids = this.published.splice(0);
-    rowsFrom(this.pool, mark, [ids]).catch((error: unknown) => {
-      if (!isDatabaseUnavailable(error)) this.log.error({ err: error }, 'publications were not marked');
-    });
+    const rows = this.published.splice(0);
+    rowsFrom(this.pool, mark, [rows.map(({ id }) => id)])
+      .then(() => failpoint && allPass('relay.after-mark', rows))
+      .catch((error: unknown) => {
+        if (!isDatabaseUnavailable(error)) this.log.error({ err: error }, 'publications were not marked');
+      });
   }
 }
+
+const allPass = (name: FailpointName, rows: readonly Outgoing[]): Promise<unknown> =>
+  Promise.all(rows.map(({ operation_id }) => failpoint?.(name, { operationId: operation_id })));

@@ -5,6 +5,7 @@ import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { ProblemError } from '../errors/problem.js';
 import { internalError, operationTimedOut } from '../errors/problems.js';
+import { failpoint } from '../failpoint.js';
 import { judge } from './acceptance.js';
 import { type Caller } from './caller.js';
 import { type Claimed, claimOperation, type TurnedBack } from './claim.js';
@@ -67,6 +68,7 @@ export class Runner {
     if (this.closing) return;
     let lease: Lease | undefined;
     try {
+      if (failpoint) await failpoint('claim.before', { operationId });
       const asked = leases.now();
       const claimed = await claimOperation(
         poolOf(dataSource),
@@ -78,6 +80,7 @@ export class Runner {
       if (!claimed) return;
       this.parts.onAppended();
       lease = leases.hold(operationId, claimed.attempt, asked);
+      if (failpoint) await failpoint('claim.after', { operationId });
       await this.run(claimed, lease, registry.get(claimed.kind));
     } catch (error) {
       if (error instanceof OperationSuperseded) log.info({ operationId }, error.message);
@@ -172,7 +175,9 @@ export class Runner {
         if (error instanceof OutcomeUnknown) throw error;
         const problem = this.asProblem(error, claimed).toProblem(claimed.trace_id);
         if (!run.undoable && !run.committed) return { state: 'failed', error: problem };
+        if (failpoint) await failpoint('turn-back.before', { operationId: claimed.id });
         const left = await persist(() => turnBack(pool, claimed.id, claimed.attempt, problem));
+        if (failpoint) await failpoint('turn-back.after', { operationId: claimed.id });
         onAppended();
         // Past its point of no return: it can neither go back nor be called a failure.
         if (left === undefined) throw new OutcomeUnknown(problem, false);
@@ -277,6 +282,7 @@ export class Runner {
       return;
     }
     if (!freed) throw new OperationSuperseded('another runner has ended it');
+    if (failpoint) await failpoint('end.after-commit', { operationId: id });
     this.parts.onFreed(freed);
     this.parts.onEnded({ operationId: id, kind, outcome: outcome.state, plan: plan ?? null });
   }

@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AnswerLost, type Answer } from '../api-caller.js';
+import { type Arena } from '../arena.js';
+import { type Act, type Role, Signals } from './signals.js';
+
+const MEBIBYTE = 1 << 20;
+const PATIENCE_MS = 60_000;
+/** A server that stands still is given up on after this long, and another one is asked the same. */
+const ANSWER_MS = 4_000;
+
+/** What ways are played on: an arena whose programs are armed, and a client that never gives up. */
+export class Stage {
+  /** By agent: a repository that its hosts share. */
+  private readonly repositories = new Map<string, string>();
+  private count = 0;
+
+  constructor(
+    readonly arena: Arena,
+    readonly signals: Signals,
+  ) {}
+
+  async prepare(): Promise<void> {
+    for (const agent of this.arena.agents.keys()) {
+      const host = this.arena.hosts.find((one) => one.agent === agent);
+      const id = randomUUID();
+      await this.done('POST', '/v1/storage-repositories', this.repositoryInput(id, host?.id ?? ''));
+      this.repositories.set(agent, id);
+    }
+  }
+
+  repositoryInput(id: string, hostId: string): object {
+    const name = this.name('repository');
+    return { id, name, poolId: this.arena.poolId, path: `/srv/${name}`, create: true, hostId, shared: true };
+  }
+
+  name(noun: string): string {
+    return `${noun}-${++this.count}`;
+  }
+
+  /** One of the repositories, each in turn. */
+  get repositoryId(): string {
+    const ids = [...this.repositories.values()];
+    return ids[++this.count % ids.length] ?? '';
+  }
+
+  /** A halted domain; `stubborn`: its guest does not hear the power button. */
+  async domain(how: { stubborn?: boolean } = {}): Promise<string> {
+    const id = randomUUID();
+    await this.done('POST', '/v1/domains', this.domainInput(id, how));
+    return id;
+  }
+
+  domainInput(id: string, { stubborn = false } = {}): object {
+    const file = (path: string) => ({ repositoryId: [...this.repositories.values()][0], path });
+    const boot = stubborn
+      ? { kernel: file('vmlinuz'), initramfs: file('initrd.img'), commandLine: 'ignore-shutdown' }
+      : { firmware: 'bios', order: ['network'] };
+    return { id, name: this.name('domain'), poolId: this.arena.poolId, memoryBytes: 16 * MEBIBYTE, boot };
+  }
+
+  async running(how: { stubborn?: boolean } = {}): Promise<string> {
+    const id = await this.domain(how);
+    await this.done('POST', `/v1/domains/${id}/start`);
+    return id;
+  }
+
+  /** Asks, and waits until the operation has succeeded: for what comes before the part that is looked at. */
+  async done(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<void> {
+    const operationId = await this.acknowledged(method, path, body);
+    if (operationId === null) return;
+    const { state, error } = await this.arena.api.ended(operationId);
+    if (state !== 'succeeded') throw new Error(`${method} ${path}: ${state} ${JSON.stringify(error)}`);
+  }
+
+  /**
+   * A client with an Idempotency-Key that repeats its request until it is acknowledged; the operation's id. Null: it was
+   * refused, but only after an answer had been lost, and says that what is asked for has happened already.
+   */
+  async acknowledged(
+    method: 'POST' | 'DELETE',
+    path: string,
+    body: unknown = method === 'POST' ? {} : undefined,
+    happened: readonly string[] = [],
+  ): Promise<string | null> {
+    const key = { 'idempotency-key': randomUUID() };
+    const until = Date.now() + PATIENCE_MS;
+    let lost = 0;
+    for (;;) {
+      const answer: Answer | undefined = await this.arena.api
+        .once(method, path, body, key, { timeoutMs: ANSWER_MS })
+        .catch((error: unknown) => {
+          if (!(error instanceof AnswerLost)) throw error;
+          lost += 1;
+          return undefined;
+        });
+      if (answer && answer.status < 300)
+        return typeof answer.body['id'] === 'string' ? answer.body['id'] : null;
+      const code = String(answer?.body['code']);
+      if (answer && lost > 0 && happened.includes(code)) return null;
+      const again = !answer || answer.status >= 500 || code === 'idempotency.in_progress';
+      if (!again || Date.now() > until)
+        throw new Error(
+          `${method} ${path} (${lost} answers lost): ${answer?.status} ${JSON.stringify(answer?.body)}`,
+        );
+      await delay(50);
+    }
+  }
+
+  /** Lays a plan for the way itself: an operation is held, or fails, where the way needs it. */
+  lay(targetId: string, kind: string, role: Role, point: string, act: Extract<Act, 'hold' | 'fail'>): string {
+    const id = randomUUID();
+    this.signals.plan({ id, targetId, kind, role, point, act });
+    return id;
+  }
+
+  /** Resolves when the plan was hit. */
+  async hit(planId: string, within = 30_000): Promise<void> {
+    const until = Date.now() + within;
+    while (!this.signals.hit(planId)) {
+      if (Date.now() > until) throw new Error('A way did not come to the point at which it wanted to stand.');
+      await delay(15);
+    }
+  }
+}

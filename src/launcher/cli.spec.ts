@@ -30,6 +30,14 @@ describe('the command line', () => {
       hosts: 8,
       queue: 'redis',
       qemu: false,
+      sweep: false,
+      only: undefined,
+      share: undefined,
+    });
+    expect(parse('chaos --sweep --only domain.start/agent --share 9')).toMatchObject({
+      sweep: true,
+      only: 'domain.start/agent',
+      share: 9,
     });
   });
 
@@ -45,6 +53,9 @@ describe('the command line', () => {
     'chaos --kills many',
     'chaos --hosts 0',
     'chaos --queue kafka',
+    'chaos --only domain.start',
+    'chaos --sweep --kills 9',
+    'chaos --sweep --share 0',
     'logs ../../etc/x',
   ])('takes "%s" for a mistake in usage', (line) => {
     expect(() => parse(line)).toThrow(LauncherError);

@@ -17,6 +17,8 @@ export const usage = `Usage: domus <command> [options]
                         side-by-side benchmarks
   chaos [--kills N] [--operations N] [--seed S] [--hosts N] [--queue postgres|redis] [--qemu]
                         kill every part under load, by a schedule that the seed decides, and judge what came of it
+  chaos --sweep [--seed S] [--only CASE] [--share N]
+                        hit every crash point of every operation, or those that CASE names, or N of them
   openapi               write openapi/ anew
 
   --data DIR            the data folder, ./.domus unless given
@@ -61,8 +63,13 @@ export function parseCommand(argv: string[]): Command {
     }
     case 'chaos': {
       const text = { type: 'string' } as const;
-      const options = { kills: text, operations: text, seed: text, hosts: text, queue: text, qemu: flag };
-      const { kills, operations, seed, hosts, queue = 'redis', qemu } = parse(rest, 0, options).values;
+      const load = { kills: text, operations: text, hosts: text, queue: text, qemu: flag };
+      const options = { ...load, seed: text, sweep: flag, only: text, share: text };
+      const { values } = parse(rest, 0, options);
+      const { kills, operations, seed, hosts, queue = 'redis', qemu, sweep, only, share } = values;
+      if (sweep && [kills, operations, hosts, values.queue].some((value) => value !== undefined))
+        throw usageError('--sweep takes --seed, --only and --share.');
+      if (!sweep && (only ?? share) !== undefined) throw usageError('--only and --share go with --sweep.');
       if (queue !== 'redis' && queue !== 'postgres')
         throw usageError(`--queue takes postgres or redis, not ${queue}.`);
       return {
@@ -73,6 +80,9 @@ export function parseCommand(argv: string[]): Command {
         hosts: parseCount('--hosts', hosts, 1, 100) ?? 8,
         queue,
         qemu,
+        sweep,
+        only,
+        share: parseCount('--share', share, 1, 100_000),
       };
     }
     case 'backup': {

@@ -36,6 +36,10 @@ export type Command =
       hosts: number;
       queue: 'postgres' | 'redis';
       qemu: boolean;
+      /** Instead of random kills: every crash point, or those that `only` names, or so many as `share` says. */
+      sweep: boolean;
+      only: string | undefined;
+      share: number | undefined;
     }
   | { name: 'backup'; data: string; file: string }
   | { name: 'restore'; data: string; file: string; force: boolean }

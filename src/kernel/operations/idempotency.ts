@@ -23,8 +23,8 @@ export const idempotencyAnswerGone = defineProblem({
 
 /** How long a request waits for the first one with its key. */
 const WAIT_MS = 3_000;
-/** After so long nobody is at it any more whose effect has a transaction of its own. */
-const ABANDONED_SECONDS = 60;
+/** After so long nobody is at it any more whose effect has a transaction of its own: none takes longer than ten seconds. */
+const ABANDONED_SECONDS = 15;
 
 /** A request that is to have its effect once: whose key, and the digest of what was asked under it. */
 export interface Once {
@@ -133,7 +133,7 @@ const forget: Statement = {
 
 /**
  * For an effect that has a transaction of its own and may be had twice without harm: makes the key this one's until
- * `keepAnswer`, or answers with what the first one was answered. Whoever died in between is taken over from after a minute.
+ * `keepAnswer`, or answers with what the first one was answered. Whoever died in between is taken over from after some seconds.
  */
 export async function beginKey(on: Connection, once: Once): Promise<KeptAnswer | undefined> {
   const begun = await rowsFrom(on, begin, [once.actor, once.key, once.hash]);

@@ -13,7 +13,7 @@ export async function chaos(
   { config, terminal }: CommandContext,
 ): Promise<number> {
   if (command.qemu) await ensureQemu(config, terminal.note);
-  else if (command.queue === 'redis') {
+  else if (command.queue === 'redis' && !command.sweep) {
     try {
       await unpackDebianPackages({
         packages: ['redis-server'],
@@ -39,15 +39,17 @@ export async function chaos(
     return code;
   };
   const compiler = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc');
-  if ((await run(compiler, '-p', join(projectRoot, 'test', 'chaos'))) !== 0)
+  const part = command.sweep ? ['test', 'chaos', 'sweep'] : ['test', 'chaos'];
+  if ((await run(compiler, '-p', join(projectRoot, ...part))) !== 0)
     throw failed('test/chaos does not build.');
-  const { kills, operations, seed, hosts, queue } = command;
-  const words = Object.entries({ kills, operations, seed, hosts, queue }).flatMap(([name, value]) =>
+  const { kills, operations, seed, hosts, queue, only, share } = command;
+  const told = command.sweep ? { seed, only, share } : { kills, operations, seed, hosts, queue };
+  const words = Object.entries(told).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, String(value)],
   );
   const code = await run(
     '--enable-source-maps',
-    join(projectRoot, 'dist', 'test', 'chaos', 'main.js'),
+    join(projectRoot, 'dist', ...part, 'main.js'),
     ...words,
     ...(command.qemu ? ['--qemu'] : []),
   );

@@ -98,7 +98,9 @@ export class Stage {
         return typeof answer.body['id'] === 'string' ? answer.body['id'] : null;
       const code = String(answer?.body['code']);
       if (answer && lost > 0 && happened.includes(code)) return null;
-      const again = !answer || answer.status >= 500 || code === 'idempotency.in_progress';
+      // Its host has no listener for some seconds, while the server that listened stands still.
+      const unknown = code === 'domain.bad_state' && String(answer?.body['detail']).includes(' is unknown;');
+      const again = !answer || answer.status >= 500 || code === 'idempotency.in_progress' || unknown;
       if (!again || Date.now() > until)
         throw new Error(
           `${method} ${path} (${lost} answers lost): ${answer?.status} ${JSON.stringify(answer?.body)}`,

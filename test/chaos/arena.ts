@@ -27,6 +27,8 @@ export interface ArenaOptions {
   /** Ways that lead through a fault proxy. */
   readonly proxies?: readonly ('api' | 'database' | 'redis' | 'agents')[];
   readonly seed?: number;
+  /** PostgreSQL's data lie on a disk of this size (`arena.postgres.disk`), which can be filled. Needs root. */
+  readonly postgresDiskBytes?: number;
   /** Given to every server and agent. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -87,7 +89,8 @@ export class Arena {
     janitor.folder(scratch.path);
     let arena: Arena | undefined;
     try {
-      const postgres = await startPostgres();
+      const postgres = await startPostgres({ diskBytes: options.postgresDiskBytes });
+      if (postgres.disk) janitor.mount(postgres.disk.path);
       janitor.folder(postgres.folder);
       janitor.process(postgres.pid);
       const redis = options.queue === 'redis' ? await startRedis() : undefined;

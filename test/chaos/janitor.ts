@@ -31,6 +31,11 @@ export class Janitor {
     this.tell(`folder ${path}`);
   }
 
+  /** A file system to be unmounted before the folders go. */
+  mount(path: string): void {
+    this.tell(`mount ${path}`);
+  }
+
   /** Answers with the processes that it had to end. */
   async finish(): Promise<number[]> {
     this.child.stdin?.end();

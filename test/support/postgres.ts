@@ -5,10 +5,15 @@ import pg from 'pg';
 import type { Binaries } from '../../src/launcher/postgres/binaries.js';
 import type { Cluster } from '../../src/launcher/postgres/cluster.js';
 import { embeddedCluster, findAccount } from '../../src/launcher/postgres/embedded.js';
-import { startPostgres as start, stopPostgres } from '../../src/launcher/postgres/supervisor.js';
+import {
+  type RunningPostgres,
+  startPostgres as start,
+  stopPostgres,
+} from '../../src/launcher/postgres/supervisor.js';
 import { allPids, identify, parentOf, signal } from '../../src/launcher/process/process-table.js';
 import { serviceFolder } from './run-folder.js';
 import { scratchFolder } from './scratch-folder.js';
+import { SmallDisk } from './small-disk.js';
 import { unpacked, unpackedForTests } from './unpacked.js';
 
 /** The embedded one, and Debian 12's: the oldest that Domus promises to work with. */
@@ -19,6 +24,8 @@ export interface TestPostgres {
   readonly url: string;
   /** Everything it writes; `stop` removes it. */
   readonly folder: string;
+  /** Where its data lies, if a size was asked for. */
+  readonly disk: SmallDisk | undefined;
   /** Of the postmaster that was started last. */
   readonly pid: number;
   /** Ends it and removes everything it wrote. */
@@ -32,10 +39,25 @@ export interface TestPostgres {
 }
 
 /** A PostgreSQL of one's own, about a second away. Take `freshDatabase` unless the test kills or stops it. */
-export async function startPostgres(options: { version?: PostgresVersion } = {}): Promise<TestPostgres> {
+export async function startPostgres(
+  options: { version?: PostgresVersion; diskBytes?: number | undefined } = {},
+): Promise<TestPostgres> {
   const scratch = scratchFolder('pg');
-  const cluster = await clusterIn(scratch.path, options.version ?? 18);
-  let running = await start(cluster);
+  // Its log and its socket lie elsewhere.
+  const disk = options.diskBytes ? SmallDisk.mount(join(scratch.path, 'd'), options.diskBytes) : undefined;
+  const remove = (): void => {
+    disk?.unmount();
+    scratch.remove();
+  };
+  let cluster: Cluster;
+  let running: RunningPostgres;
+  try {
+    cluster = await clusterIn(scratch.path, options.version ?? 18);
+    running = await start(cluster);
+  } catch (error) {
+    remove();
+    throw error;
+  }
   const children = (): number[] => allPids().filter((pid) => parentOf(pid) === running.process.pid);
   const thaw = (): void => {
     for (const pid of [...children(), running.process.pid]) tell(pid, 'SIGCONT');
@@ -43,6 +65,7 @@ export async function startPostgres(options: { version?: PostgresVersion } = {})
   return {
     url: running.url,
     folder: scratch.path,
+    disk,
     get pid() {
       return running.process.pid;
     },
@@ -61,7 +84,7 @@ export async function startPostgres(options: { version?: PostgresVersion } = {})
     stop: async () => {
       thaw();
       await stopPostgres(cluster, 5_000);
-      scratch.remove();
+      remove();
     },
   };
 }

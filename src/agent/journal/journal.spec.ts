@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -177,6 +177,20 @@ describe('the journal', () => {
     const { entries, validBytes } = parseJournal(Buffer.concat(held));
     expect(entries).toHaveLength(2);
     expect(validBytes).toBe(Buffer.concat(held).length);
+  });
+
+  it('leaves no half of a new file when it cannot be made small, and goes on in the old one', async () => {
+    const path = join(folder, 'journal');
+    const file = await LogFile.open(path, 0);
+    await file.append('one\n', true);
+    // Nothing can be renamed to where a folder stands.
+    await rm(path);
+    await mkdir(path);
+    await expect(file.rewrite(() => ['two\n'])).rejects.toMatchObject({ code: 'EISDIR' });
+    expect(await readdir(folder)).toEqual(['journal']);
+    await file.append('three\n', true);
+    expect(file.bytes).toBe('one\nthree\n'.length);
+    await file.close();
   });
 
   it('takes many lines to the disk with few syncs', async () => {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, rename, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** The few things that the log does with its file; a test puts a full disk here. */
@@ -97,6 +97,8 @@ export class LogFile {
       await rename(temporary, this.path);
     } catch (error) {
       await handle.close();
+      // On a full disk it is what stands in the way of everybody.
+      await rm(temporary, { force: true });
       throw error;
     }
     const old = this.handle;

@@ -3,10 +3,11 @@ import { type ProblemError } from '../errors/problem.js';
 import { databaseUnavailable } from '../errors/problems.js';
 
 /**
- * SQLSTATEs of a server that is going, gone or full: class 08, 57P01–57P03 (shutting down, crashed, starting), 53300; and of a
- * session that it gave up since we stood still in a transaction (25P03).
+ * SQLSTATEs of a server that is going, gone or full: class 08, 57P01–57P03 (shutting down, crashed, starting), class 53 (no
+ * room on its disk, no memory, no session left), 58030 (its disk fails); and of a session that it gave up since we stood
+ * still in a transaction (25P03).
  */
-const STATES = /^(08\w{3}|57P0[1235]|53300|25P03)$/;
+const STATES = /^(08\w{3}|57P0[1235]|53[0-3]00|58030|25P03)$/;
 const SYSTEM = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

@@ -1,0 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Arena } from './arena.js';
+import { checkHistory, type Violation } from './history-checker.js';
+import { type ClientEntry } from './history.js';
+import { effectsOf, leftoversOf, takeInventory } from './take-inventory.js';
+
+/**
+ * How long after a fault is over every promise holds again: states are true, what was accepted has ended, and no lock, claim,
+ * hold, lease or publication is left. In milliseconds; fails with what is broken after `within`.
+ */
+export async function convergedAfter(
+  arena: Arena,
+  clients: readonly ClientEntry[] = [],
+  within = 30_000,
+): Promise<number> {
+  const began = performance.now();
+  for (;;) {
+    const violations = await judge(arena, clients);
+    const passed = performance.now() - began;
+    if (violations.length === 0) return passed;
+    // The whole list stands in the failure.
+    if (passed > within) expect(violations).toEqual([]);
+    await delay(200);
+  }
+}
+
+async function judge(arena: Arena, clients: readonly ClientEntry[]): Promise<Violation[]> {
+  const inventory = await takeInventory(arena);
+  const violations = checkHistory({
+    clients,
+    effects: effectsOf(arena),
+    inventory,
+    leftovers: leftoversOf(arena),
+  });
+  const open = inventory.operations.filter(({ endedAt }) => endedAt === null);
+  for (const operation of open)
+    violations.push({
+      invariant: 'I2 nothing lost',
+      what: 'an operation has not ended',
+      evidence: [operation],
+    });
+  return violations;
+}

@@ -84,14 +84,10 @@ export class Children {
   private async end(id: string, signal: AbortSignal): Promise<ChildRow> {
     for (;;) {
       const ended = this.parts.mayHaveEnded(id, signal);
-      const child = await this.find(id).catch(async (error: unknown) => {
-        ended.catch(() => undefined);
-        throw error;
-      });
-      if (child?.ended) {
-        ended.catch(() => undefined);
-        return child;
-      }
+      // It may be over while we look: nobody listens yet.
+      ended.catch(() => undefined);
+      const child = await this.find(id);
+      if (child?.ended) return child;
       await ended;
     }
   }

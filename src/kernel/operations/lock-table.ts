@@ -184,6 +184,7 @@ const grant: Statement = {
           and (other.granted or ((${seniorSinceSql('p')}, other.ticket) < (${seniorSinceSql('o')}, mine.ticket)
             and not ${underSql('mine', FAMILY)}))
           and ${incompatibleSql('mine.mode', 'other.mode')} and other.operation_id not in (select id from ancestor))
+      for no key update of o
     ), granted as (
       update object_lock l set granted = true, under = ${coverSql('l', FAMILY)}
       from grantable g where l.operation_id = g.id

@@ -207,6 +207,44 @@ describe.each(queueBackends)('over the %s queue, an operation', (_, startBackend
     expect(await left()).toEqual([]);
   });
 
+  it('that is cancelled in the moment of its turn stays cancelled', async () => {
+    const gate = Promise.withResolvers<void>();
+    const engine = await engineWith({
+      log: [],
+      at: (place) => (place === 'one' ? gate.promise : undefined),
+    });
+    const { id, objectId } = await start(engine);
+    const waits = await engine.accept(saga, { objectId, commits: false }, caller, { onBusy: 'wait' });
+    // Both come to its row while somebody else has it: first the cancelling, then the turn.
+    const other = bench.dataSource.createQueryRunner();
+    const blocked = (many: number): Promise<unknown> =>
+      eventually(
+        async () =>
+          (
+            await bench.rows(
+              `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+            )
+          ).length >= many,
+        { what: `${many} that wait for the row` },
+      );
+    await other.startTransaction();
+    try {
+      await other.query(`select id from operation where id = $1 for update`, [waits.id]);
+      const cancelling = engine.cancel(waits.id, caller);
+      await blocked(1);
+      gate.resolve();
+      expect(await bench.ended(id)).toMatchObject({ state: 'succeeded' });
+      await blocked(2);
+      await other.commitTransaction();
+      await cancelling;
+    } finally {
+      await other.release();
+    }
+    expect(await row(waits.id)).toMatchObject({ state: 'cancelled' });
+    await eventually(async () => (await left()).length === 0, { what: 'nothing left' });
+    expect(await row(waits.id)).toMatchObject({ state: 'cancelled' });
+  });
+
   it('past its point of no return can neither be cancelled nor undone, and asks for attention when it fails', async () => {
     const log: string[] = [];
     const gate = Promise.withResolvers<void>();

@@ -7,11 +7,20 @@ import { runSweep } from './sweep.js';
  */
 const seed = Number(process.env['DOMUS_CHAOS_SEED'] ?? Math.floor(Math.random() * 1_000_000));
 
+/** Cases that failed once, each for a reason that was mended. */
+const mended = [
+  // A deleted domain stayed on its host when only the connection had broken under the call.
+  'domain.delete/agent/agent.received:forget-on-host/drop',
+  // A cancel whose server died before its commit could not be repeated under its key for a minute.
+  'domain.start+cancelled/server/cancel.before-commit/kill',
+];
+
 it(`an operation ends, once and truly, wherever a process was killed, stopped or not heard on its way (seed ${seed})`, async () => {
-  const outcome = await runSweep({ seed, share: 60, mostMs: 75_000, note: () => undefined });
+  const outcome = await runSweep({ seed, first: mended, share: 60, mostMs: 75_000, note: () => undefined });
   process.stderr.write(`${sweepReport(outcome)}\n`);
   const wrong = outcome.verdicts.filter((one) => one.wrong.length > 0 || !one.hit);
   expect(wrong.map(({ case: { name }, wrong: what }) => [name, what])).toEqual([]);
   expect(outcome.wrong).toEqual([]);
+  expect(outcome.verdicts.map((one) => one.case.name)).toEqual(expect.arrayContaining(mended));
   expect(outcome.verdicts.length).toBeGreaterThan(20);
 }, 400_000);

@@ -17,6 +17,8 @@ export interface SweepSettings {
   readonly only?: string | undefined;
   /** Only so many of them, chosen by the seed. */
   readonly share?: number | undefined;
+  /** Names of cases that are played before those, whatever the seed. */
+  readonly first?: readonly string[] | undefined;
   /** No further batch begins after this. */
   readonly mostMs?: number | undefined;
   readonly note: (line: string) => void;
@@ -62,7 +64,9 @@ export async function runSweep(settings: SweepSettings): Promise<SweepOutcome> {
     const recorded = await record(stage);
     const all = casesOf(recorded);
     const fitting = all.filter(({ name }) => settings.only === undefined || matches(name, settings.only));
-    const cases = shuffled(fitting, random).slice(0, settings.share);
+    const first = all.filter(({ name }) => settings.first?.includes(name));
+    const others = shuffled(fitting, random).filter((one) => !first.includes(one));
+    const cases = [...first, ...others.slice(0, settings.share)];
     note(`${ways.length} ways, ${all.length} cases, ${cases.length} of them now`);
     const { verdicts, left } = await playAll(stage, cases, settings, began);
     const wrong = [

@@ -59,7 +59,8 @@ export const deleteDomain = defineOperation({
           );
         } catch (error) {
           // A host that is away must not keep a domain alive: when it is back, its snapshot names a domain that nobody knows.
-          if (!isProblem(error, hostUnreachable)) throw error;
+          // One whose connection broke under the call may be there all the time, and is asked again.
+          if (!isProblem(error, hostUnreachable) || !error.hadNoEffect) throw error;
         }
         return null;
       },

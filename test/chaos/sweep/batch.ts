@@ -114,7 +114,10 @@ async function verdictOn(
     const wrong = await judge(stage.arena, one.way, targetId, since);
     if (refused !== undefined) wrong.push(refused);
     const hit = stage.signals.hit(planId) !== undefined;
-    if (wrong.length === 0 || refused !== undefined || Date.now() > until) return { case: one, hit, wrong };
+    if (wrong.length === 0 || refused !== undefined || Date.now() > until) {
+      await one.way.restore?.(stage, targetId);
+      return { case: one, hit, wrong };
+    }
     await delay(200);
   }
 }

@@ -20,8 +20,9 @@ export async function judge(arena: Arena, way: Way, targetId: string, since: num
   const found: string[] = [];
   const operations = await arena.rows<OperationRow>(
     `select id, kind, state, error ->> 'detail' as error, ended_at is not null as ended, attempt, lease_owner is not null as lease
-       from operation where target_id = $1 order by created_at`,
-    [targetId],
+       from operation where target_id = $1 and created_at >= to_timestamp($2::float8 / 1000) order by created_at`,
+    // Rounded to milliseconds, as the time is.
+    [targetId, since - 1],
   );
   const open = operations.filter(({ ended, lease }) => !ended || lease);
   for (const { kind, state, attempt, error } of open)
@@ -54,6 +55,7 @@ export async function judge(arena: Arena, way: Way, targetId: string, since: num
     const there = volumeFilesOf(arena).filter((id) => id === targetId).length;
     if (there !== (expected.volume === 'ready' ? 1 : 0)) found.push(`the storage has ${there} of the volume`);
   }
+  found.push(...((await expected.more?.(arena, targetId)) ?? []));
   if (expected.row) {
     const { table, there } = expected.row;
     const { length } = await arena.rows(`select 1 from ${table} where id = $1`, [targetId]);

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../../support/eventually.js';
 import { AnswerLost, type Answer } from '../api-caller.js';
-import { type Arena } from '../arena.js';
+import { type Arena, type ArenaHost } from '../arena.js';
 import { type Act, type Role, Signals } from './signals.js';
 
 const MEBIBYTE = 1 << 20;
@@ -14,6 +15,8 @@ export class Stage {
   /** By agent: a repository that its hosts share. */
   private readonly repositories = new Map<string, string>();
   private count = 0;
+  /** Hosts that nobody has for himself. */
+  private readonly idle: ArenaHost[] = [];
 
   constructor(
     readonly arena: Arena,
@@ -21,6 +24,7 @@ export class Stage {
   ) {}
 
   async prepare(): Promise<void> {
+    this.idle.push(...this.arena.hosts);
     for (const agent of this.arena.agents.keys()) {
       const host = this.arena.hosts.find((one) => one.agent === agent);
       const id = randomUUID();
@@ -107,6 +111,52 @@ export class Stage {
         );
       await delay(50);
     }
+  }
+
+  /** A host for somebody alone, until `giveBack`. */
+  async lend(): Promise<ArenaHost> {
+    return eventually(async () => this.idle.shift(), { within: 120_000, what: 'that a host is free' });
+  }
+
+  giveBack(id: string): void {
+    this.idle.push(this.host(id));
+  }
+
+  host(id: string): ArenaHost {
+    const host = this.arena.hosts.find((one) => one.id === id);
+    if (!host) throw new Error(`There is no host ${id}.`);
+    return host;
+  }
+
+  async hostIs(id: string, state: string): Promise<void> {
+    await eventually(
+      async () => {
+        const [row] = await this.arena.rows<{ state: string }>('select state from host where id = $1', [id]);
+        return row?.state === state;
+      },
+      { within: 60_000, what: `that host ${id} is ${state}` },
+    );
+  }
+
+  /** As if the host had just booted, and this domain had to be started after it. */
+  async booted(hostId: string, domainId: string): Promise<void> {
+    await this.arena.rows(
+      `with boot as (insert into host_boot (host_id, boot_id) values ($1, $3))
+       insert into boot_start (host_id, boot_id, domain_id, place, delay_seconds) values ($1, $3, $2, 0, 0)`,
+      [hostId, domainId, randomUUID()],
+    );
+    // Nobody asks for it: a server notices.
+    await eventually(
+      async () => {
+        const rows = await this.arena.rows(
+          `select 1 from boot_start s join host_boot b using (host_id, boot_id)
+            where s.domain_id = $1 and b.operation_id is not null`,
+          [domainId],
+        );
+        return rows.length > 0;
+      },
+      { within: PATIENCE_MS, what: 'that the autostart begins' },
+    );
   }
 
   /** Lays a plan for the way itself: an operation is held, or fails, where the way needs it. */

@@ -9,10 +9,13 @@ import { definedOperations } from './definitions.js';
 import { judge, leftovers } from './judge.js';
 import { Signals } from './signals.js';
 import { Stage } from './stage.js';
-import { ways } from './ways.js';
+import { hostWays } from './host-ways.js';
+import { objectWays, type Way } from './ways.js';
 
 export interface SweepSettings {
   readonly seed: number;
+  /** Only ways of this part. */
+  readonly part?: Part['name'] | undefined;
   /** Only cases that match; see `matches`. */
   readonly only?: string | undefined;
   /** Only so many of them, chosen by the seed. */
@@ -39,21 +42,53 @@ export interface SweepOutcome {
 }
 
 const SERVERS = { 'api-1': 'api,link', 'api-2': 'api,link', 'worker-1': 'worker', 'worker-2': 'worker' };
-const AGENTS = { 'agent-1': 2, 'agent-2': 2 };
-const BATCH = 40;
+/** Ways that get on with each other: what they need, and how many cases at once. */
+const parts: readonly Part[] = [
+  { name: 'objects', ways: objectWays, agents: { 'agent-1': 2, 'agent-2': 2 }, batch: 40 },
+  { name: 'hosts', ways: hostWays, agents: { 'host-1': 1, 'host-2': 1, 'host-3': 1, 'host-4': 1 }, batch: 4 },
+];
 /** A case whose process others have hurt before it came to its point is tried again, at last alone. */
 const TRIES = 4;
 
-/** Two passes: the points of every way are recorded while nothing is hurt, then each is hit with everything that can befall it. */
+interface Part {
+  readonly name: 'objects' | 'hosts';
+  readonly ways: readonly Way[];
+  readonly agents: Readonly<Record<string, number>>;
+  readonly batch: number;
+}
+
+/** Every part in an arena of its own; those that have nothing to do are left out. */
 export async function runSweep(settings: SweepSettings): Promise<SweepOutcome> {
+  const { only, first = [] } = settings;
+  const wanted = (way: Way) =>
+    [only ?? '*', ...first].some((name) => ['*', way.name].includes(name.split('/')[0] ?? ''));
+  const outcomes: SweepOutcome[] = [];
+  for (const part of parts) {
+    const ways = part.ways.filter(wanted);
+    if (ways.length > 0 && part.name === (settings.part ?? part.name))
+      outcomes.push(await runPart({ ...part, ways }, settings));
+  }
+  return {
+    recorded: outcomes.flatMap(({ recorded }) => recorded),
+    unreached: failpoints.filter((name) => outcomes.every(({ unreached }) => unreached.includes(name))),
+    verdicts: outcomes.flatMap(({ verdicts }) => verdicts),
+    left: outcomes.reduce((sum, { left }) => sum + left, 0),
+    wrong: outcomes.flatMap(({ wrong }) => wrong),
+    ms: outcomes.reduce((sum, { ms }) => sum + ms, 0),
+  };
+}
+
+/** Two passes: the points of every way are recorded while nothing is hurt, then each is hit with everything that can befall it. */
+async function runPart(part: Part, settings: SweepSettings): Promise<SweepOutcome> {
   const { note, seed } = settings;
+  const { ways } = part;
   const began = performance.now();
   const random = new SeededRandom(seed);
   const scratch = scratchFolder('sweep');
   const signals = new Signals(scratch.path);
   const arena = await Arena.open({
     servers: SERVERS,
-    agents: AGENTS,
+    agents: part.agents,
     seed,
     environment: signals.environment,
   });
@@ -61,21 +96,22 @@ export async function runSweep(settings: SweepSettings): Promise<SweepOutcome> {
   try {
     const stage = new Stage(arena, signals);
     await stage.prepare();
-    const recorded = await record(stage);
+    const recorded = await record(stage, ways);
     const all = casesOf(recorded);
     const fitting = all.filter(({ name }) => settings.only === undefined || matches(name, settings.only));
     const first = all.filter(({ name }) => settings.first?.includes(name));
     const others = shuffled(fitting, random).filter((one) => !first.includes(one));
     const cases = [...first, ...others.slice(0, settings.share)];
     note(`${ways.length} ways, ${all.length} cases, ${cases.length} of them now`);
-    const { verdicts, left } = await playAll(stage, cases, settings, began);
+    const { verdicts, left } = await playAll(stage, cases, part.batch, settings, began);
     const wrong = [
       ...forgotten(recorded),
       ...(await quiet(arena)),
       ...arena.misfortunes.map(({ at, program, how }) => `${program} ended by itself at ${at}: ${how}`),
     ];
     const passed = new Set(signals.crossings().map(({ point }) => point.split(':')[0]));
-    const unreached = failpoints.filter((name) => !passed.has(name));
+    // With only some ways it says nothing.
+    const unreached = settings.only === undefined ? failpoints.filter((name) => !passed.has(name)) : [];
     outcome = { recorded, unreached, verdicts, left, wrong, ms: performance.now() - began };
     if (wrong.length > 0 || verdicts.some((one) => one.wrong.length > 0 || !one.hit))
       settings.keep?.(arena.folder);
@@ -88,7 +124,7 @@ export async function runSweep(settings: SweepSettings): Promise<SweepOutcome> {
   return outcome;
 }
 
-async function record(stage: Stage): Promise<Recorded[]> {
+async function record(stage: Stage, ways: readonly Way[]): Promise<Recorded[]> {
   const { arena, signals } = stage;
   const runs = await Promise.all(
     ways.map(async (way) => {
@@ -99,7 +135,10 @@ async function record(stage: Stage): Promise<Recorded[]> {
       const until = Date.now() + 60_000;
       for (;;) {
         const wrong = await judge(arena, way, targetId, since);
-        if (wrong.length === 0) return { way, targetId, from };
+        if (wrong.length === 0) {
+          await way.restore?.(stage, targetId);
+          return { way, targetId, from };
+        }
         if (Date.now() > until)
           throw new Error(`${way.name} is wrong though nothing was hurt: ${wrong.join('; ')}`);
         await delay(100);
@@ -114,7 +153,7 @@ async function record(stage: Stage): Promise<Recorded[]> {
 
 /** Steps that no way goes through: a definition has learnt something, and the ways have not. */
 function forgotten(recorded: readonly Recorded[]): string[] {
-  const kinds = new Set(ways.map(({ kind }) => kind));
+  const kinds = new Set(recorded.map(({ way }) => way.kind));
   return definedOperations()
     .filter(({ kind }) => kinds.has(kind))
     .flatMap(({ kind, steps }) =>
@@ -132,6 +171,7 @@ function forgotten(recorded: readonly Recorded[]): string[] {
 async function playAll(
   stage: Stage,
   cases: readonly Case[],
+  most: number,
   { note, mostMs = Infinity }: SweepSettings,
   began: number,
 ): Promise<{ verdicts: Verdict[]; left: number }> {
@@ -140,7 +180,7 @@ async function playAll(
   for (;;) {
     const [next] = todo;
     if (!next || performance.now() - began > mostMs) break;
-    const size = next.tries === TRIES - 1 ? 1 : Math.ceil(BATCH / 2 ** next.tries);
+    const size = next.tries === TRIES - 1 ? 1 : Math.ceil(most / 2 ** next.tries);
     const same = ({ one, tries }: { one: Case; tries: number }) =>
       one.role === next.one.role && one.act === next.one.act && tries === next.tries;
     const batch = todo.filter(same).slice(0, size);

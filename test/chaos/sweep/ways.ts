@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type Arena } from '../arena.js';
 import { type Stage } from './stage.js';
 
 /** How a thing must be afterwards. `effects`: on the guest, during this part, and how often each happened. */
@@ -9,6 +10,8 @@ export interface Expected {
   readonly row?: { readonly table: 'storage_repository' | 'network'; readonly there: boolean };
   /** Exactly so often; as [least, most] where it depends. What is not named must not happen. */
   readonly effects?: Readonly<Record<string, number | readonly [number, number]>>;
+  /** Anything more; what is not true. */
+  readonly more?: (arena: Arena, targetId: string) => Promise<string[]>;
   /** What the operations of the way's kind may have come to. Default: succeeded. */
   readonly states?: readonly string[];
 }
@@ -23,6 +26,8 @@ export interface Way {
   /** Resolves when what was asked for is acknowledged. Calls `arm` once: from there on points count. */
   ask(stage: Stage, targetId: string, arm: () => void): Promise<void>;
   readonly expected: Expected;
+  /** Afterwards, where something was lent from the stage. */
+  restore?(stage: Stage, targetId: string): Promise<void>;
 }
 
 const verb =
@@ -68,7 +73,7 @@ async function cancel(stage: Stage, id: string, arm: () => void): Promise<void> 
   await stage.acknowledged('POST', `/v1/operations/${start?.id}/cancel`, {}, ['operation.bad_state']);
 }
 
-export const ways: readonly Way[] = [
+export const objectWays: readonly Way[] = [
   {
     name: 'domain.create',
     kind: 'domain.create',
@@ -265,12 +270,3 @@ export const ways: readonly Way[] = [
     expected: { row: { table: 'network', there: false } },
   },
 ];
-
-/** Kinds without a way, and why. `ways.spec.ts` compares with what is defined. */
-export const without: Readonly<Record<string, string>> = {
-  'host.autostart':
-    'begun by Domus alone after a new boot id; test/integration/domain kills it in the middle',
-  'host.declare_dead':
-    'needs a host that is gone; all of it happens in the accepting transaction, like network.create',
-  'host.return': 'begun by Domus alone when a host that was declared dead comes back',
-};

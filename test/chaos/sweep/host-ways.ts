@@ -1,0 +1,93 @@
+import { type Arena } from '../arena.js';
+import { type Stage } from './stage.js';
+import { type Way } from './ways.js';
+
+const online = (stage: Stage, id: string) => stage.hostIs(id, 'online');
+
+/** A host of its own whose agent is gone. */
+async function gone(stage: Stage): Promise<string> {
+  const host = await stage.lend();
+  await stage.arena.agent(host.agent).kill();
+  return host.id;
+}
+
+async function declareDead(stage: Stage, id: string): Promise<void> {
+  const { name } = stage.host(id);
+  const body = { name, reason: 'The sweep has killed its agent.' };
+  await stage.acknowledged('POST', `/v1/hosts/${id}/declare-dead`, body, ['host.already_dead']);
+}
+
+/** Its agent comes back, if it is not there, and it is a host like any other again. */
+async function comeBack(stage: Stage, id: string): Promise<void> {
+  const program = stage.arena.agent(stage.host(id).agent);
+  if (!program.runs) await program.start();
+  await online(stage, id);
+  stage.giveBack(id);
+}
+
+const stateIs =
+  (wanted: string) =>
+  async (arena: Arena, id: string): Promise<string[]> => {
+    const [row] = await arena.rows<{ state: string }>('select state from host where id = $1', [id]);
+    return row?.state === wanted ? [] : [`the host is ${row?.state}`];
+  };
+
+/** Operations on whole hosts: each case has a host, and an agent, to itself. */
+export const hostWays: readonly Way[] = [
+  {
+    name: 'host.autostart',
+    kind: 'host.autostart',
+    prepare: async (stage) => (await stage.lend()).id,
+    ask: async (stage, id, arm) => {
+      arm();
+      await stage.booted(id, await stage.domain());
+    },
+    expected: {
+      more: async (arena, id) => {
+        const rows = await arena.rows<{ id: string; over: boolean; starts: number; state: string }>(
+          `select s.domain_id as id, s.ended_at is not null and s.problem is null as over, d.state,
+             (select count(*) from operation o where o.target_id = s.domain_id and o.kind = 'domain.start')::int as starts
+             from boot_start s join domain d on d.id = s.domain_id where s.host_id = $1`,
+          [id],
+        );
+        return rows.flatMap((row) =>
+          row.over && row.starts === 1 && row.state === 'running'
+            ? []
+            : [
+                `its domain is ${row.state} after ${row.starts} starts${row.over ? '' : ', and still to be started'}`,
+              ],
+        );
+      },
+    },
+    restore: async (stage, id) => stage.giveBack(id),
+  },
+  {
+    name: 'host.declare_dead',
+    kind: 'host.declare_dead',
+    prepare: gone,
+    ask: async (stage, id, arm) => {
+      arm();
+      await declareDead(stage, id);
+    },
+    expected: { more: stateIs('dead') },
+    restore: comeBack,
+  },
+  {
+    name: 'host.return',
+    kind: 'host.return',
+    prepare: async (stage) => {
+      const id = await gone(stage);
+      await declareDead(stage, id);
+      await stage.hostIs(id, 'dead');
+      return id;
+    },
+    ask: async (stage, id, arm) => {
+      arm();
+      const program = stage.arena.agent(stage.host(id).agent);
+      program.launch();
+      await program.ready();
+    },
+    expected: { more: stateIs('online') },
+    restore: comeBack,
+  },
+];

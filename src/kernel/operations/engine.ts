@@ -302,8 +302,10 @@ export class OperationEngine {
   private async sweep(): Promise<void> {
     const pool = poolOf(this.dataSource);
     // Before the sweep, which makes anew what nobody took.
-    if (this.options.runs ?? true) await this.watchdog.look();
-    this.dispatch(await sweepOperations(pool, this.timing.republish, this.presence.canJudge));
+    const { runs = true, handsOver = true } = this.options;
+    if (runs) await this.watchdog.look();
+    const { canJudge } = this.presence;
+    this.dispatch(await sweepOperations(pool, this.timing.republish, canJudge, runs && handsOver));
     await this.relay.publishOrphans();
     if (this.sweeps++ % THOROUGH_EVERY !== 0) return;
     this.dispatch(await republishForgotten(pool));

@@ -10,15 +10,16 @@ const LONGEST_WAIT_MS = 60_000;
 /**
  * Two things that nobody else sees: a publication that no worker took (the queue lost it, or is slow: each new one waits
  * twice as long, so that a long queue is not made longer), and an operation whose runner is gone, or whose host is to be
- * asked again what came of it. One sweeper at a time.
+ * asked again what came of it. One sweeper at a time. A process that runs operations does not care whether a publication got
+ * as far as the queue: while the queue is away none does, and what nobody took is run all the same.
  */
 const sweep: Statement = {
   name: 'operation_sweep',
   text: `with turn as materialized (select pg_try_advisory_xact_lock(7045) as mine),
     ${presenceCte},
     stale as (
-      delete from outbox b where (select mine from turn)
-        and b.published_at < now() - least($1 * 2 ^ (b.publication - 1), ${LONGEST_WAIT_MS}) * interval '1 millisecond'
+      delete from outbox b where (select mine from turn) and (case when $3 then b.created_at else b.published_at end)
+        < now() - least($1 * 2 ^ (b.publication - 1), ${LONGEST_WAIT_MS}) * interval '1 millisecond'
       returning b.operation_id, b.publication
     ), due as (
       select s.operation_id, max(s.publication) + 1 as publication from stale s join operation o on o.id = s.operation_id
@@ -33,13 +34,14 @@ const sweep: Statement = {
     returning ${outgoingSql}`,
 };
 
-/** `canJudge`: may a missing presence be taken for death? */
+/** `canJudge`: may a missing presence be taken for death? `runs`: what is found can be run here, without the queue. */
 export async function sweepOperations(
   pool: Pool,
   republishMs: number,
   canJudge: boolean,
+  runs: boolean,
 ): Promise<Outgoing[]> {
-  return rowsFrom<Outgoing & Record<string, unknown>>(pool, sweep, [republishMs, canJudge]);
+  return rowsFrom<Outgoing & Record<string, unknown>>(pool, sweep, [republishMs, canJudge, runs]);
 }
 
 const queuedUnpublished: Statement = {

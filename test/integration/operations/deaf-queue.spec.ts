@@ -78,6 +78,19 @@ describe.each(queueBackends)('a worker of the %s queue', (_, startBackend) => {
     }
   }, 60_000);
 
+  it('whose queue is away runs what others accept all the same, as soon as its sweep finds it', async () => {
+    const { target, open } = detour(backend, bench.url);
+    proxy = await FaultProxy.open(target, random);
+    const accepting = await bench.engine({ runs: false, queue: open(proxy.port) });
+    await bench.engine({ queue: open(proxy.port), handsOver: true });
+    await bench.ended((await accepting.accept(probe, asked(), caller)).id);
+    proxy.reset({ refusing: true });
+    for (let round = 0; round < 3; round++) {
+      const { id } = await accepting.accept(probe, asked(), caller);
+      expect((await bench.ended(id, 8_000)).state).toBe('succeeded');
+    }
+  }, 60_000);
+
   it('that published through a connection that swallows publishes again through another one', async () => {
     const { target, open } = detour(backend, bench.url);
     proxy = await FaultProxy.open(target, random);

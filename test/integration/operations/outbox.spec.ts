@@ -96,7 +96,7 @@ describe('the outbox, whatever fails on the way,', () => {
           if (published) relay.publish([{ id: rows[0]!.id, operation_id: id, priority: 0 }]);
         };
         const sweep = async (): Promise<void> => {
-          relay.publish(await sweepOperations(pool, REPUBLISH, true));
+          relay.publish(await sweepOperations(pool, REPUBLISH, true, false));
           await relay.publishOrphans();
         };
         /** As if so much time had gone by: the database's clock is what the outbox goes by. */

@@ -133,7 +133,7 @@ describe.each(queueBackends)('with priorities, over the %s queue,', (_, startBac
       [await row(0, 50), 99],
       [await row(100, 3), 100],
     ]);
-    const swept = await sweepOperations(poolOf(bench.dataSource), 3_000, false);
+    const swept = await sweepOperations(poolOf(bench.dataSource), 3_000, false, false);
     expect(new Map(swept.map(({ operation_id, priority }) => [operation_id, priority]))).toEqual(expected);
   });
 });

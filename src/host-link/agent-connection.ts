@@ -98,6 +98,7 @@ export class AgentConnection {
   private readonly pending = new Map<number, Pending>();
   private lastId = 0;
   private heard = Date.now();
+  private answered = performance.now();
   private readonly beat: NodeJS.Timeout;
   /** The epoch that the agent's certificate names. */
   private epoch = 0;
@@ -113,7 +114,10 @@ export class AgentConnection {
   ) {
     socket.on('message', (data: Buffer, isBinary) => this.receive(data, isBinary));
     const hear = () => (this.heard = Date.now());
-    socket.on('pong', hear);
+    socket.on('pong', () => {
+      hear();
+      this.answered = performance.now();
+    });
     socket.on('ping', hear);
     this.beat = setInterval(() => this.keepAlive(), heartbeatMs);
     this.closed = new Promise((resolve) => {
@@ -158,6 +162,14 @@ export class AgentConnection {
   /** The agent has an older epoch than its host: it may only be brought up to date. */
   get behind(): boolean {
     return this.epoch < this.target.epoch;
+  }
+
+  /**
+   * When the agent last answered something, by this process's monotonic clock. What it says unasked proves only one of the
+   * two ways: a host that hears nothing any more may go on speaking.
+   */
+  get answeredAt(): number {
+    return this.answered;
   }
 
   /** Where the frames of a state stream go from now on, each with how long its text was. */
@@ -222,6 +234,7 @@ export class AgentConnection {
       else this.stateListener?.(frame.params, bytes);
       return;
     }
+    this.answered = performance.now();
     // An answer that nobody waits for any more is dropped.
     const waiting = frame.id === null ? undefined : this.pending.get(frame.id);
     if ('error' in frame) waiting?.reject(errorOf(frame.error));
@@ -229,7 +242,9 @@ export class AgentConnection {
   }
 
   private keepAlive(): void {
-    if (Date.now() - this.heard > silenceMs) this.socket.terminate();
+    // A large snapshot may keep a pong waiting for a while.
+    const unanswered = performance.now() - this.answered > silenceMs + heartbeatMs;
+    if (unanswered || Date.now() - this.heard > silenceMs) this.socket.terminate();
     else if (this.open) this.socket.ping();
   }
 }

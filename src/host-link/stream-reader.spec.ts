@@ -7,6 +7,13 @@ import { StreamReader } from './stream-reader.js';
 /** A host whose frames the test sends; each subscription begins with a snapshot. */
 class ScriptedHost {
   readonly closed = new Promise<void>(() => undefined);
+  /** It hears nothing any more: it speaks, and answers nothing. */
+  deaf = false;
+  private answered = performance.now();
+  get answeredAt(): number {
+    if (!this.deaf) this.answered = performance.now();
+    return this.answered;
+  }
   subscriptions = 0;
   silent = false;
   private listener: (frame: StateFrame, bytes: number) => void = () => undefined;
@@ -95,6 +102,21 @@ describe('a reader of a state stream', () => {
     await pass(1_000);
     expect(sink.losses).toBe(1);
     await pass(30_000);
+    expect(sink.losses).toBe(1);
+  });
+
+  it('tells that a host is lost which goes on speaking and answers nothing, as if it said nothing', async () => {
+    await pass(10);
+    for (let second = 0; second < 30; second += 1) {
+      host.beat();
+      await pass(1_000);
+    }
+    expect(sink.losses).toBe(0);
+    host.deaf = true;
+    for (let second = 0; second < 16; second += 1) {
+      host.beat();
+      await pass(1_000);
+    }
     expect(sink.losses).toBe(1);
   });
 

@@ -1,11 +1,13 @@
-import { type StateFrame, silenceMs, subscribeState } from '../agent-contract/index.js';
+import { heartbeatMs, type StateFrame, silenceMs, subscribeState } from '../agent-contract/index.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { type AgentConnection } from './agent-connection.js';
 import { type InventorySink } from './host-link.js';
 
 interface Parts {
   readonly hostId: string;
-  readonly connect: () => Promise<Pick<AgentConnection, 'onState' | 'call' | 'terminate' | 'closed'>>;
+  readonly connect: () => Promise<
+    Pick<AgentConnection, 'onState' | 'call' | 'terminate' | 'closed' | 'answeredAt'>
+  >;
   readonly sink: InventorySink;
   /** False once the lease has run out: then another replica may be the one that writes. */
   readonly owned: () => boolean;
@@ -71,7 +73,8 @@ export class StreamReader {
     };
     connection.onState((frame, bytes) => {
       if (failed || this.stopping.signal.aborted) return;
-      this.heardAt = performance.now();
+      // One that speaks and does not answer is cut off one way, and gets no orders: soon it counts as silent.
+      this.heardAt = Math.min(performance.now(), connection.answeredAt + heartbeatMs);
       if (frame.kind === 'delta' && frame.seq !== expected) return fail('a state frame is missing');
       expected = frame.seq + 1;
       waiting += 1;

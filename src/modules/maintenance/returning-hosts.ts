@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { HostWatch, type LateCall } from '../../host-link/host-link.js';
 import { firstRowOf } from '../../kernel/database/sql.js';
 import { inTransaction } from '../../kernel/database/transaction.js';
+import { isDatabaseUnavailable } from '../../kernel/database/unavailable.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { appendEvent } from '../../kernel/events/append-event.js';
 import { LOG } from '../../kernel/logging/log.token.js';
@@ -14,6 +16,8 @@ import { returnHost } from './operations/index.js';
 
 /** After a return that failed (its agent is too old for it), so long until the next. */
 const AFTER_FAILURE_SECONDS = 30;
+const WRITTEN_AGAIN_MS = 1_000;
+const WRITTEN_WITHIN_MS = 600_000;
 
 /** Begins the return of a host that was declared dead as soon as its agent is seen, and keeps what is told of late calls. */
 @Injectable()
@@ -42,7 +46,7 @@ export class ReturningHosts extends HostWatch {
   override lateCall(hostId: string, { call, fence, detail }: LateCall): void {
     const { operationId, step, attempt, hostEpoch, domain } = fence;
     this.log.warn({ audit: 'host.late_call_refused', hostId, call, ...fence }, detail);
-    inTransaction(this.source, async (tx) => {
+    const written = this.untilWritten(async (tx) => {
       const host = await firstRowOf<{ poolId: string }>(
         tx,
         `select pool_id as "poolId" from host where id = $1`,
@@ -56,7 +60,20 @@ export class ReturningHosts extends HostWatch {
         operationId,
         changes: { call, step, attempt, hostEpoch, domain, detail },
       });
-    }).catch((error: unknown) => this.log.error({ err: error, hostId }, 'a late call has no event'));
+    });
+    written.catch((error: unknown) => this.log.error({ err: error, hostId }, 'a late call has no event'));
+  }
+
+  /** Whoever calls late has mostly been cut off, and the database may be what it is still cut off from. */
+  private async untilWritten(write: (tx: EntityManager) => Promise<void>): Promise<void> {
+    for (const until = performance.now() + WRITTEN_WITHIN_MS; ;) {
+      try {
+        return await inTransaction(this.source, write);
+      } catch (error) {
+        if (!isDatabaseUnavailable(error) || performance.now() > until) throw error;
+        await delay(WRITTEN_AGAIN_MS, undefined, { ref: false });
+      }
+    }
   }
 
   private async begin(hostId: string): Promise<void> {

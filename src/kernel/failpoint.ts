@@ -16,6 +16,7 @@ export const failpoints = [
   'claim.after',
   'step.before-intent',
   'step.after-intent',
+  'step.before-act',
   'step.before-done',
   'step.after-done',
   'no-return.before',

@@ -61,12 +61,12 @@ export class Arena {
   readonly agents = new Map<string, Program>();
   readonly hosts: ArenaHost[] = [];
   readonly misfortunes: Misfortune[] = [];
-  /** Only those that were asked for. `api` by the server's name. */
+  /** Only those that were asked for. `api` and `database` by the server's name. */
   readonly proxies: {
     api: Map<string, FaultProxy>;
-    database: FaultProxy | undefined;
+    database: Map<string, FaultProxy>;
     redis: FaultProxy | undefined;
-  } = { api: new Map(), database: undefined, redis: undefined };
+  } = { api: new Map(), database: new Map(), redis: undefined };
   poolId = '';
 
   private constructor(
@@ -172,7 +172,8 @@ export class Arena {
     for (const pid of qemusOf(this.folder)) process.kill(pid, 'SIGKILL');
     this.api.close();
     await this.sql.end().catch(() => undefined);
-    const ways = [...this.proxies.api.values(), this.proxies.database, this.proxies.redis];
+    const { api, database, redis } = this.proxies;
+    const ways = [...api.values(), ...database.values(), redis];
     for (const proxy of [...ways, ...this.hosts.map((host) => host.proxy)])
       await proxy?.close().catch(() => undefined);
     await this.redis?.stop().catch(() => undefined);
@@ -189,14 +190,6 @@ export class Arena {
     writeFileSync(join(this.folder, 'secret.key'), randomBytes(32), { mode: 0o600 });
     for (const name of ['logs', 'history', 'enrol']) mkdirSync(join(this.folder, name), { mode: 0o700 });
 
-    let databaseUrl = this.postgres.url;
-    if (through('database')) {
-      const socket = new URL(databaseUrl.replace('postgres://', 'http://').replace('@/', '@x/'));
-      const path = join(socket.searchParams.get('host') ?? '', '.s.PGSQL.5432');
-      this.proxies.database = await FaultProxy.open({ path }, random.fork().next);
-      const account = `${socket.username}:${socket.password}`;
-      databaseUrl = `postgres://${account}@127.0.0.1:${this.proxies.database.port}${socket.pathname}`;
-    }
     let redisUrl = this.redis?.url;
     if (this.redis && through('redis')) {
       const url = new URL(this.redis.url);
@@ -218,7 +211,9 @@ export class Arena {
       const program = this.program('main.server', name, folder, {
         ...shared,
         DOMUS_DATA_DIR: folder,
-        DATABASE_URL: databaseUrl,
+        DATABASE_URL: through('database')
+          ? await this.databaseThroughProxy(name, random.fork())
+          : this.postgres.url,
         REDIS_URL: redisUrl,
         DOMUS_ROLES: roles,
         DOMUS_LISTEN: `127.0.0.1:${port}`,
@@ -311,6 +306,15 @@ export class Arena {
       const files = { historyFile: `${place}.jsonl`, actsFolder: `${place}.acts` };
       this.hosts.push({ id, name: hostName, agent: name, ...files, proxy });
     }
+  }
+
+  /** Where this one server finds PostgreSQL. */
+  private async databaseThroughProxy(server: string, random: SeededRandom): Promise<string> {
+    const socket = new URL(this.postgres.url.replace('postgres://', 'http://').replace('@/', '@x/'));
+    const path = join(socket.searchParams.get('host') ?? '', '.s.PGSQL.5432');
+    const proxy = await FaultProxy.open({ path }, random.next);
+    this.proxies.database.set(server, proxy);
+    return `postgres://${socket.username}:${socket.password}@127.0.0.1:${proxy.port}${socket.pathname}`;
   }
 
   /** The address that servers dial is the one in the host's row: from now on the proxy's. */

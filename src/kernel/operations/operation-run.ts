@@ -290,6 +290,7 @@ export class OperationRun implements OperationContext<string> {
     let acted = mayHaveActed;
     for (let tried = 0; ; tried++) {
       await persist(() => lease.check());
+      if (failpoint) await failpoint('step.before-act', { operationId: this.operationId, step });
       try {
         return await run({ operationId: this.operationId, step, attempt: this.attempt });
       } catch (error) {

@@ -127,10 +127,12 @@ class Connection {
   }
 
   reset(): void {
-    this.client.resetAndDestroy();
-    // A socket file knows no RST.
-    if (this.upstream.remoteAddress === undefined) this.upstream.destroy();
-    else this.upstream.resetAndDestroy();
+    for (const socket of [this.client, this.upstream]) {
+      // A socket file knows no RST. One whose FIN is still on its way would never be closed: Node then cannot even exit.
+      const leaving = socket.writableEnded && !socket.writableFinished;
+      if (socket.remoteAddress === undefined || leaving) socket.destroy();
+      else socket.resetAndDestroy();
+    }
     this.end();
   }
 

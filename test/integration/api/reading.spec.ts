@@ -265,9 +265,10 @@ describe('what is read', () => {
     const statements: string[] = [];
     const original = pool.query.bind(pool);
     Object.assign(pool, {
-      query: (config: { text: string }, ...more: []) => {
-        statements.push(config.text);
-        return original(config, ...more);
+      query: (config: { text?: string }, ...more: []) => {
+        // What the pool and the feed ask of themselves now and then is not ours.
+        if (config.text?.includes('from "host" t')) statements.push(config.text);
+        return original(config as { text: string }, ...more);
       },
     });
     try {

@@ -4,7 +4,7 @@ import { TurningBack20261125224038 } from './20261125224038-turning-back.js';
 import { CountLiveOperationsByActor20261125224332 } from './20261125224332-count-live-operations-by-actor.js';
 import { Reconciliation20261125225149 } from './20261125225149-reconciliation.js';
 import { OperationOutlook20261125225442 } from './20261125225442-operation-outlook.js';
-import { DeclaredDeadHosts20261125224455 } from './20261125224455-declared-dead-hosts.js';
+import { DeclaredDeadHosts20261125235500 } from './20261125235500-declared-dead-hosts.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -14,5 +14,5 @@ export const migrations = [
   CountLiveOperationsByActor20261125224332,
   Reconciliation20261125225149,
   OperationOutlook20261125225442,
-  DeclaredDeadHosts20261125224455,
+  DeclaredDeadHosts20261125235500,
 ];

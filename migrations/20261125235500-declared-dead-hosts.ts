@@ -1,7 +1,7 @@
 import { type MigrationInterface, type QueryRunner } from 'typeorm';
 
-export class DeclaredDeadHosts20261125224455 implements MigrationInterface {
-  name = 'DeclaredDeadHosts20261125224455';
+export class DeclaredDeadHosts20261125235500 implements MigrationInterface {
+  name = 'DeclaredDeadHosts20261125235500';
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`ALTER TABLE "host" ADD "returned_epoch" integer`);

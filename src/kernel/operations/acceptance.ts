@@ -1,5 +1,5 @@
 import { type DataSource, type EntityManager } from 'typeorm';
-import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
+import { clientOf, type Connection, poolOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Blocker, isProblem, type ProblemError } from '../errors/problem.js';
@@ -15,6 +15,7 @@ import { type EndedFromOutside } from './end-from-outside.js';
 import { claimKey, findKept, keepAnswer, type KeptAnswer, type Once } from './idempotency.js';
 import { ancestorsOf, takeLocks } from './lock-table.js';
 import { actionsAtFirst } from './operation-actions.js';
+import { operationBadState } from './operation-problems.js';
 import { type OperationState, type OperationView } from './operation-view.js';
 import { estimatedEndSql, waitsForSql } from './outlook.js';
 import { overtake } from './overtake.js';
@@ -68,15 +69,18 @@ export interface Decision {
   readonly judged: Judged | undefined;
 }
 
-type Judged = { plan: unknown; poolId: string | null } & Pick<Acceptance<unknown>, 'moreLocks' | 'claims'>;
+type Judged = { plan: unknown; poolId: string | null } & Pick<
+  Acceptance<unknown>,
+  'moreLocks' | 'claims' | 'pastNoReturn'
+>;
 
 const insert: Statement = {
   name: 'operation_insert',
   text: `with crowded as (${crowdedSql('$1', '$6', '$13')}
     ), accepted as (
       insert into operation (id, kind, target_type, target_id, pool_id, actor, reason, input, state, trace_id,
-        priority, parent_id, progress, started_at, ended_at)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $14, case when $9 = 'succeeded' then 100 end,
+        priority, parent_id, past_no_return, progress, started_at, ended_at)
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $14, $15, case when $9 = 'succeeded' then 100 end,
         case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end)
       returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
         to_char(${estimatedEndSql('operation')} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as estimate,
@@ -160,6 +164,7 @@ export async function decide(
 ): Promise<Decision> {
   const client = await clientOf(tx);
   const target = definition.target(input);
+  if (child) await requireGoingParent(client, child.parentId);
   const locks = definition.locks(input);
   if (failpoint) await failpoint('accept.before-locks', { operationId: id, kind: definition.name, target });
   const { blockers, ...overtaken } = definition.overtakes
@@ -198,6 +203,7 @@ export async function decide(
     definition.priority,
     budgets && JSON.stringify(budgets),
     child?.parentId ?? null,
+    judged?.pastNoReturn ?? false,
   ]);
   if (!row) throw new Error('The operation was not written.');
   if (budgets && row.crowded) verdict.refuse(tooMany(row.crowded, caller.actor, budgets));
@@ -214,7 +220,7 @@ export async function decide(
     error: null,
     waitsFor: row.waits_for,
     attempt: 0,
-    pastNoReturn: false,
+    pastNoReturn: judged?.pastNoReturn ?? false,
     result: null,
     actor: caller.actor,
     reason: caller.reason,
@@ -233,6 +239,17 @@ export async function decide(
   };
 }
 
+const going: Statement = {
+  name: 'operation_going_parent',
+  text: `select id from operation where id = $1 and ended_at is null and turned_back is null for key share`,
+};
+
+/** A parent that has ended, or goes back, begins nothing any more: its row is held until the child is there to be found. */
+async function requireGoingParent(client: Connection, parentId: string): Promise<void> {
+  const [parent] = await rowsFrom(client, going, [parentId]);
+  if (!parent) throw operationBadState('The operation that would begin it has ended, or goes back.');
+}
+
 /** What the definition decides, and the locks that follow from it: under a lock that is held, a conflict is refused. */
 export async function judge(
   tx: EntityManager,
@@ -242,10 +259,10 @@ export async function judge(
   found: unknown,
 ): Promise<Judged> {
   const decided = await definition.accept(tx, input, by, found);
-  const { poolId, moreLocks = [], plan, claims = [] } = decided;
+  const { poolId, moreLocks = [], plan, claims = [], pastNoReturn = false } = decided;
   const blockers = await takeLocks(await clientOf(tx), by.operationId, moreLocks, { onBusy: 'refuse' });
   if (blockers.length > 0) throw busy(blockers);
-  return { plan: plan ?? null, poolId, moreLocks, claims };
+  return { plan: plan ?? null, poolId, moreLocks, claims, pastNoReturn };
 }
 
 function busy(blockers: readonly Blocker[]): ProblemError {

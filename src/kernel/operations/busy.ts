@@ -40,9 +40,9 @@ export const firmReason = (type: string, mode: LockMode): Reason => ({
       where l.object_type = '${type}' and l.object_id = ${t}.id and l.granted and ${incompatibleSql(`'${mode}'`, 'l.mode')}`;
     const kinds = [...overtakableKinds].map((kind) => `'${kind}'`).join(', ');
     const firm = `(with recursive family as (
-        select o.id, o.kind, o.past_no_return from ${held} and o.ended_at is null
-        union select c.id, c.kind, c.past_no_return from operation c join family f on c.parent_id = f.id where c.ended_at is null)
-      select bool_or(past_no_return or kind <> all (array[${kinds}]::text[])) from family)`;
+        select o.id, o.kind from ${held} and o.ended_at is null
+        union select c.id, c.kind from operation c join family f on c.parent_id = f.id where c.ended_at is null)
+      select bool_or(kind <> all (array[${kinds}]::text[])) from family)`;
     return `case when ${firm} then ${blockersSql(holderSql('l', 'o'), holderOrder('l'), held)} end`;
   },
 });

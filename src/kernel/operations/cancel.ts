@@ -23,6 +23,11 @@ const family: Statement = {
     from operation o where o.id in (select id from family) order by o.id for update`,
 };
 
+const hold: Statement = {
+  name: 'operation_cancel_hold',
+  text: `select id from operation where id = $1 for update`,
+};
+
 const one: Statement = {
   name: 'operation_cancel_one',
   text: `select id, state, attempt, past_no_return, ended_at is not null as ended from operation where id = $1`,
@@ -76,6 +81,8 @@ export function cancelOperation(
 ): Promise<Cancelling> {
   return inTransaction(dataSource, async (tx) => {
     const client = await clientOf(tx);
+    // First its own row: what it is about to begin is there to be found, or is not begun any more.
+    await rowsFrom(client, hold, [operationId]);
     const members = await rowsFrom<Member>(client, family, [operationId]);
     const own = members.find(({ id }) => id === operationId);
     if (!own) throw operationNotFound(`There is no operation ${operationId}.`);

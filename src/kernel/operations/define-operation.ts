@@ -18,6 +18,8 @@ export interface Acceptance<P> {
   readonly moreLocks?: readonly LockRequest[];
   /** What is taken and from what, for those who ask for the plan. */
   readonly claims?: readonly PlanClaim[];
+  /** Everything that matters happened in the accepting transaction: it can only be ended, never cancelled. */
+  readonly pastNoReturn?: boolean;
   /** What `run` gets: JSON, stored in the operation's row. It holds every decision, so that a second runner makes none anew. */
   readonly plan: P;
 }
@@ -44,7 +46,10 @@ export interface OperationContext<Step extends string> {
     definition: OperationDefinition<Services, I, P, ChildStep, Found>,
     input: I,
   ): Promise<unknown>;
-  /** From here the operation only goes forward, or to `needs_attention`: it can be neither cancelled nor undone. */
+  /**
+   * From here the operation only goes forward, or to `needs_attention`: it can be neither cancelled nor undone. It still
+   * fails where nothing that it did could be undone anyway, and what it asked for last was refused: then nothing happened.
+   */
   pointOfNoReturn(): Promise<void>;
   /** 0–100, or null when nobody can say. Written at most a few times a second. */
   progress(percent: number | null): void;
@@ -116,7 +121,10 @@ export interface OperationDefinition<
    * where it stands, in this one's accepting transaction. For what must work while everything else hangs.
    */
   readonly overtakes?: boolean;
-  /** May be ended where it stands by one that overtakes, which leaves the object in a known state itself. Nothing is undone then; `settle` runs. */
+  /**
+   * May be ended where it stands by one that overtakes, past its point of no return too: that one leaves the object in a
+   * known state itself. Nothing is undone then; `settle` runs.
+   */
   readonly overtakable?: boolean;
   /** In order. A step is never renamed while operations are in flight: add `domain.start@2`. */
   readonly steps: readonly Step[];

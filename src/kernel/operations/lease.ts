@@ -44,6 +44,7 @@ export class Lease {
 export class LeaseKeeper {
   private readonly leases = new Map<string, Lease>();
   private timer: NodeJS.Timeout | undefined;
+  private stopped: string | undefined;
 
   constructor(
     private readonly pool: Pool,
@@ -71,6 +72,7 @@ export class LeaseKeeper {
   /** Everything that still runs here is somebody else's from now on. */
   stop(why: string): void {
     clearInterval(this.timer);
+    this.stopped = why;
     for (const lease of this.leases.values()) lease.lose(why);
   }
 
@@ -78,6 +80,8 @@ export class LeaseKeeper {
   hold(operationId: string, attempt: number, asked: number): Lease {
     const lease = new Lease(operationId, attempt, asked + this.timing.lease, this);
     this.leases.set(operationId, lease);
+    // Claimed while this process was on its way out.
+    if (this.stopped !== undefined) lease.lose(this.stopped);
     return lease;
   }
 

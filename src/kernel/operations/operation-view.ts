@@ -17,7 +17,7 @@ export interface OperationView {
   readonly progress: number | null;
   readonly steps: readonly {
     readonly name: string;
-    readonly state: 'running' | 'done' | 'failed' | 'undoing' | 'undone';
+    readonly state: 'running' | 'done' | 'failed' | 'undoing' | 'undone' | 'abandoned';
     readonly startedAt: string;
     readonly endedAt: string | null;
   }[];

@@ -26,9 +26,7 @@ export async function overtake(
   const { operationId, definition, caller } = by;
   const holders = await holdersOf(client, operationId, requests);
   const family = await livingFamily(client, holders);
-  const firm = family.filter(
-    ({ kind, past_no_return }) => past_no_return || !registry.knows(kind) || !registry.get(kind).overtakable,
-  );
+  const firm = family.filter(({ kind }) => !registry.knows(kind) || !registry.get(kind).overtakable);
   if (firm.length > 0) {
     const blockers = await takeLocks(client, operationId, requests, { onBusy: 'refuse', overtakes: true });
     return { blockers, ended: [], freed: [] };

@@ -174,7 +174,8 @@ export class Runner {
         lease.lost.throwIfAborted();
         if (error instanceof OutcomeUnknown) throw error;
         const problem = this.asProblem(error, claimed).toProblem(claimed.trace_id);
-        if (!run.undoable && !run.committed) return { state: 'failed', error: problem };
+        const refused = problem.code !== internalError.code;
+        if (!run.undoable && (!run.committed || refused)) return { state: 'failed', error: problem };
         if (failpoint) await failpoint('turn-back.before', { operationId: claimed.id });
         const left = await persist(() => turnBack(pool, claimed.id, claimed.attempt, problem));
         if (failpoint) await failpoint('turn-back.after', { operationId: claimed.id });

@@ -9,7 +9,9 @@ const instantSql = (column: string): string =>
   `to_char(${column} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
 /** What a step that has begun and not ended is called in the journal is our own affair. */
-const stepState = `case s.state when 'intent' then 'running' else s.state end`;
+const stepState = (t: string): string =>
+  `case when s.state in ('intent', 'undoing') and ${t}.ended_at is not null then 'abandoned'
+    when s.state = 'intent' then 'running' else s.state end`;
 
 export const operationModel = defineReadModel({
   noun: 'operation',
@@ -25,7 +27,7 @@ export const operationModel = defineReadModel({
     progress: 'int',
     steps: json(
       (t) =>
-        `(select coalesce(json_agg(json_build_object('name', s.name, 'state', ${stepState},
+        `(select coalesce(json_agg(json_build_object('name', s.name, 'state', ${stepState(t)},
            'startedAt', ${instantSql('s.started_at')}, 'endedAt', ${instantSql('s.ended_at')}) order by s.position),
            '[]'::json) from operation_step s where s.operation_id = ${t}.id)`,
     ),

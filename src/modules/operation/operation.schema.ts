@@ -10,7 +10,12 @@ export const operationState = z.enum(operationStates).meta({ id: 'OperationState
 const step = z
   .object({
     name: z.string(),
-    state: z.enum(['running', 'done', 'failed', 'undoing', 'undone']).meta({ id: 'OperationStepState' }),
+    state: z
+      .enum(['running', 'done', 'failed', 'undoing', 'undone', 'abandoned'])
+      .meta({ id: 'OperationStepState' })
+      .describe(
+        '`abandoned`: the operation was ended while the step was at work, and another saw to what came of it.',
+      ),
     startedAt: instant,
     endedAt: instant.nullable(),
   })

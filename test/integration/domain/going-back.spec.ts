@@ -74,6 +74,29 @@ describe('cancelling', () => {
     await pool.inState(domainId, 'running');
   });
 
+  it('a force-off is refused once its host may have been told, and the force-off ends truly', async () => {
+    const domainId = await pool.aDomain();
+    await pool.operate('POST', `/v1/domains/${domainId}/start`);
+    const host = pool.hosts.find(({ hypervisor }) => hypervisor.get(domainId))!;
+    host.driver().faults.plan('forceOff', { kind: 'hang' }, { domainId });
+    const off = await begin(`/v1/domains/${domainId}/force-off`);
+    await eventually(async () => host.driver().faults.hanging === 1, { what: 'the force-off' });
+    expect(await pool.rest('POST', `/v1/operations/${off.id}/cancel`)).toMatchObject({
+      status: 409,
+      body: { code: 'operation.past_no_return' },
+    });
+    // Nor is it in the way of another one, which waits for nobody.
+    const again = await begin(`/v1/domains/${domainId}/force-off`);
+    host.driver().faults.release();
+    expect(await pool.ended(again.id)).toMatchObject({ state: 'succeeded' });
+    expect(await operation(off.id)).toMatchObject({
+      state: 'cancelled',
+      error: { code: 'operation.overtaken' },
+      steps: [{ name: 'force-off-guest', state: 'abandoned' }],
+    });
+    expect(await leftOf(domainId)).toEqual([]);
+  });
+
   it('is refused on both faces for what has ended or is not there', async () => {
     const domainId = await pool.aDomain();
     const { id } = (

@@ -106,6 +106,15 @@ describe.each(queueBackends)('children, over the %s queue,', (_, startBackend) =
     expect(await left()).toEqual([]);
   });
 
+  it('are not begun any more by a parent that has ended, or goes back', async () => {
+    const engine = await engineWith();
+    const { id } = await engine.accept(parent, { objectId: randomUUID(), refuse: true }, caller);
+    expect(await bench.ended(id)).toMatchObject({ state: 'failed' });
+    const late = engine.accept(probe, asked(), caller, { parentId: id });
+    await expect(late).rejects.toMatchObject({ code: 'operation.bad_state' });
+    expect(await children(id)).toHaveLength(1);
+  });
+
   it('are cancelled with their parent', async () => {
     const inside = Promise.withResolvers<void>();
     const never = new Promise<void>(() => undefined);

@@ -90,7 +90,7 @@ describe('the answer to a verb', () => {
   it('has the same fields in GraphQL, with what is above and below it', async () => {
     const id = await domainIn(inPool());
     const blockers = '{ allowed blockers { code detail object { type id } operationId clearedBy } }';
-    const fields = `id kind state target { type id } poolId parentId progress steps { name } error { code }
+    const fields = `id kind state target { type id } poolId parentId progress result steps { name } error { code }
       waitsFor { code detail object { type id } operationId clearedBy } attempt pastNoReturn actor reason createdAt
       startedAt endedAt estimatedEndAt deadlineAt cancelRequestedAt
       actions { cancel ${blockers} retry ${blockers} resolve ${blockers} }`;

@@ -10,7 +10,7 @@ let pool: TestPool;
 beforeAll(async () => {
   pool = await testPool({ hosts: 1 });
 }, 60_000);
-afterAll(() => pool.close());
+afterAll(() => pool.close(), 60_000);
 
 const aDomainAsked = (more: object = {}) => ({
   name: 'web',
@@ -203,4 +203,4 @@ it('connections that break anywhere between accept and answer lose nothing and d
   await killer.end();
   expect(broken).toBeGreaterThan(0);
   expect(found.map(({ id }) => id)).toEqual(answers.map(({ body }) => body.id as string).sort());
-}, 60_000);
+}, 180_000);

@@ -38,6 +38,8 @@ export const forceOffDomain = defineOperation({
       { operationId, because },
     ),
   run: async (context, plan: DomainPlan, services: DomainServices) => {
+    // Once the host may have been told, nobody can say that it was taken back.
+    await context.pointOfNoReturn();
     await context.step('force-off-guest', {
       run: (fencing) => forceOffGuest(context, services, plan, fencing),
       probe: () => foundEnded(context, services, plan, null),

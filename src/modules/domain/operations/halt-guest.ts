@@ -14,9 +14,15 @@ type Context = Pick<OperationContext<HaltStep>, 'step' | 'signal' | 'transaction
 
 /**
  * Asks the guest to shut down, waits for it, and ends it when its time is over. The time runs from when the guest was
- * asked, so a runner that takes over in between gives it no second helping.
+ * asked, so a runner that takes over in between gives it no second helping. `commit` comes before the host is told to end it:
+ * from then on nobody can say that it was taken back.
  */
-export async function haltGuest(context: Context, plan: HaltPlan, services: DomainServices): Promise<void> {
+export async function haltGuest(
+  context: Context,
+  plan: HaltPlan,
+  services: DomainServices,
+  commit: () => Promise<void> = async () => undefined,
+): Promise<void> {
   const { domainId, generation } = plan;
   const asked = await context.step('ask-guest', {
     run: async (fencing) => {
@@ -41,6 +47,7 @@ export async function haltGuest(context: Context, plan: HaltPlan, services: Doma
   });
   if (halted) return;
   if (!plan.force) throw domainDidNotHalt(`The guest did not shut down within ${plan.deadlineSeconds} s.`);
+  await commit();
   await context.step('force-off-guest', {
     run: (fencing) => forceOffGuest(context, services, plan, fencing),
     probe: () => foundEnded(context, services, plan, null),

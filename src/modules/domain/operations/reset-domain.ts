@@ -34,6 +34,7 @@ export const resetDomain = defineOperation({
     return accepted;
   },
   run: async (context, plan: DomainPlan, services: DomainServices) => {
+    await context.pointOfNoReturn();
     await context.step('reset-guest', {
       run: async (fencing) => {
         const { domainId, generation } = plan;

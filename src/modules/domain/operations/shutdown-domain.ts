@@ -26,6 +26,7 @@ export const shutdownDomain = defineOperation({
   check: ({ links, entities }: DomainServices, { domainId }) => askItsHost(entities, links, domainId),
   accept: (tx, { domainId, expected, deadlineSeconds, force }, by) =>
     acceptOnLiving(tx, domainId, 'shutdown', expected, { deadlineSeconds, force }, by),
-  run: (context, plan: HaltPlan, services: DomainServices) => haltGuest(context, plan, services),
+  run: (context, plan: HaltPlan, services: DomainServices) =>
+    haltGuest(context, plan, services, () => context.pointOfNoReturn()),
   settle,
 });

@@ -101,7 +101,7 @@ export const declareHostDead = defineOperation({
         volumesAtRisk: atRisk,
       },
     });
-    return { poolId, plan };
+    return { poolId, plan, pastNoReturn: true };
   },
   // Everything has happened. What is left is to say at whose risk.
   run: async (_context, { hostEpoch, domains, volumesAtRisk: volumes }: DeclarePlan) => ({

@@ -212,6 +212,7 @@ describe('a start whose host goes away in the middle', () => {
       const host = pool.hosts.find((one) => one.driver().faults.hanging > 0)!;
       // The driver lets go of what hangs in it: the guest begins while nobody listens.
       await host.stopAgent();
+      await eventually(async () => host.hypervisor.get(domainId)?.state === 'running', { what: 'the guest' });
       if (state === 'halted') {
         await host.hypervisor.end(domainId, 'halted');
         await host.hypervisor.forget(domainId);

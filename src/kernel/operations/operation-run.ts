@@ -289,7 +289,8 @@ export class OperationRun implements OperationContext<string> {
     const { timeOver } = this;
     let acted = mayHaveActed;
     for (let tried = 0; ; tried++) {
-      await persist(() => lease.check());
+      // Before it is said again: while the host was away somebody may have ended, cancelled or overtaken the operation.
+      await persist(() => lease.check(tried > 0));
       if (failpoint) await failpoint('step.before-act', { operationId: this.operationId, step });
       try {
         return await run({ operationId: this.operationId, step, attempt: this.attempt });

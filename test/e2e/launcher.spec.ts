@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFile
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { identify } from '../../src/launcher/process/process-table.js';
+import { eventually } from '../support/eventually.js';
 import { DomusCommand } from '../support/domus-command.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 
@@ -166,6 +167,24 @@ describe('up in the foreground', () => {
     },
     120_000,
   );
+});
+
+describe('up in the foreground, when PostgreSQL has ended alone', () => {
+  const domus = new DomusCommand();
+  afterAll(() => domus.remove(), 60_000);
+
+  it('starts it again, and the server that was there serves on', async () => {
+    const foreground = await domus.upInForeground('--simulate');
+    const server = await domus.pidOf('server');
+    const killed = await domus.pidOf('postgres');
+    process.kill(killed, 'SIGKILL');
+    const isNew = async () => (await domus.pidOf('postgres').catch(() => killed)) !== killed;
+    await eventually(isNew, { within: 30_000, what: 'another PostgreSQL' });
+    await eventually(() => domus.get('/v1/pools').catch(() => null), { within: 30_000, what: 'an answer' });
+    expect(await domus.pidOf('server')).toBe(server);
+    foreground.kill('SIGINT');
+    expect(await once(foreground, 'exit')).toEqual([0, null]);
+  }, 120_000);
 });
 
 describe('what cannot be done', () => {

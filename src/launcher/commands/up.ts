@@ -5,10 +5,11 @@ import type { Command, CommandContext } from '../command.js';
 import { type DataFolder, prepareDataFolder, settleMode } from '../data-folder.js';
 import { withDataLock } from '../data-lock.js';
 import { obtainBootKit, runDemo } from '../demo.js';
-import { agentPart, serverPart } from '../installation.js';
+import { agentPart, clusterOf, serverPart } from '../installation.js';
 import { exitCode } from '../launcher-error.js';
+import { type Cluster } from '../postgres/cluster.js';
 import { clusterFolderOf } from '../postgres/embedded.js';
-import { findPostmaster } from '../postgres/supervisor.js';
+import { findPostmaster, startPostgres } from '../postgres/supervisor.js';
 import { findBackground } from '../process/background.js';
 import { ensureQemu } from '../qemu-packages.js';
 
@@ -46,7 +47,8 @@ export async function up(
     shown.catch(() => undefined);
   }
   if (!interrupted) return exitCode.done;
-  await Promise.race([interrupted, allEnded(folder, config.databaseUrl === undefined)]);
+  const cluster = config.databaseUrl === undefined ? clusterOf(folder, config) : undefined;
+  await Promise.race([interrupted, allEnded(folder, cluster, terminal.note)]);
   await withDataLock(folder, terminal.note, () => bringDown(folder));
   return exitCode.done;
 }
@@ -58,11 +60,32 @@ function interruption(): Promise<void> {
   });
 }
 
-/** Somebody said `down` elsewhere: there is nothing left to wait for. One part that died alone is left to the next `up`. */
-async function allEnded(folder: DataFolder, ownPostgres: boolean): Promise<void> {
-  const alive = () =>
-    findBackground(serverPart(folder)) !== undefined ||
-    findBackground(agentPart(folder)) !== undefined ||
-    (ownPostgres && findPostmaster({ folder: clusterFolderOf(folder.path) }) !== undefined);
-  while (alive()) await delay(1_000);
+/**
+ * Somebody said `down` elsewhere: there is nothing left to wait for. A PostgreSQL that ended alone, as it does when its disk has
+ * no room for its log, is started again as soon as it can be; any other part that died alone is left to the next `up`.
+ */
+async function allEnded(
+  folder: DataFolder,
+  cluster: Cluster | undefined,
+  note: (line: string) => void,
+): Promise<void> {
+  const serves = () => findBackground(serverPart(folder)) !== undefined;
+  const stores = () =>
+    cluster !== undefined && findPostmaster({ folder: clusterFolderOf(folder.path) }) !== undefined;
+  let said = false;
+  while (serves() || findBackground(agentPart(folder)) !== undefined || stores()) {
+    if (cluster && serves() && !stores()) {
+      try {
+        // Looked at again under the lock: whoever held it may have been `down`.
+        await withDataLock(folder, note, async () => {
+          if (serves() && !stores()) await startPostgres(cluster);
+        });
+        said = false;
+      } catch (error) {
+        if (!said) note(`PostgreSQL has ended and does not start yet: ${String(error)}`);
+        said = true;
+      }
+    }
+    await delay(1_000);
+  }
 }

@@ -30,7 +30,7 @@ export interface TestPostgres {
   readonly pid: number;
   /** Ends it and removes everything it wrote. */
   stop(): Promise<void>;
-  /** Kills the postmaster as a power cut would; `restart` brings it back over the same data, under the same URL. */
+  /** Kills it with all its processes, as a power cut would; `restart` brings it back over the same data, under the same URL. */
   kill(): Promise<void>;
   restart(): Promise<void>;
   /** Stops all its processes where they stand (SIGSTOP): it takes connections and bytes, and says nothing. `thaw` lets them go on. */
@@ -70,7 +70,11 @@ export async function startPostgres(
       return running.process.pid;
     },
     kill: async () => {
+      // All of it at once: a backend that outlives the postmaster by a moment still answers, and truly.
+      tell(running.process.pid, 'SIGSTOP');
+      const backends = children();
       signal(running.process, 'SIGKILL');
+      for (const pid of backends) tell(pid, 'SIGKILL');
     },
     restart: async () => {
       running = await start(cluster);

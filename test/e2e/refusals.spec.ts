@@ -156,7 +156,7 @@ describe('request.invalid', () => {
   });
 
   it('422 for an unknown parameter, so that a misspelt one never acts', async () => {
-    for (const parameter of ['dryRun=true', 'dry_run=true', 'onbusy=wait', 'wait=1']) {
+    for (const parameter of ['dryrun=true', 'dry_run=true', 'onbusy=wait', 'waits=1']) {
       const answers = await refusals(
         {
           rest: ['POST', `/v1/domains/${halted}/start?${parameter}`],

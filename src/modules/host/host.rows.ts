@@ -12,10 +12,12 @@ export interface HostRow {
   readonly revision: number;
   /** It was declared dead, and has not come back yet. */
   readonly fenced: boolean;
+  /** Its agent was brought up to date since; what is missing is its first word with the new epoch. */
+  readonly returned: boolean;
 }
 
-const ONE = `select id, pool_id as "poolId", name, state, epoch, revision, fenced_at is not null as fenced
-  from host where id = $1`;
+const ONE = `select id, pool_id as "poolId", name, state, epoch, revision, fenced_at is not null as fenced,
+    coalesce(returned_epoch = epoch, false) as returned from host where id = $1`;
 
 /** `host.not_found`. */
 export async function readHost(tx: EntityManager, hostId: string): Promise<HostRow> {

@@ -45,8 +45,9 @@ export const returnHost = defineOperation({
   target: ({ hostId }) => ({ type: 'host', id: hostId }),
   locks: ({ hostId }) => [exclusive('host', hostId)],
   accept: async (tx, { hostId }) => {
-    const { poolId, fenced, name, epoch } = await lockHostRow(tx, hostId);
-    if (!fenced) throw hostNotDead(`${name} was not declared dead, or has come back already.`);
+    const { poolId, fenced, returned, name, epoch } = await lockHostRow(tx, hostId);
+    // Its row is fenced until its agent speaks with the new epoch, and who saw it behind may be slow to say so: once is enough.
+    if (!fenced || returned) throw hostNotDead(`${name} was not declared dead, or has come back already.`);
     return { poolId, plan: { hostId, poolId, hostEpoch: epoch } satisfies ReturnPlan };
   },
   run: async (context, plan: ReturnPlan, services: MaintenanceServices) => {
@@ -85,6 +86,14 @@ export const returnHost = defineOperation({
     });
     services.links.dial(plan.hostId);
     return { guests: guests.length, destroyed: overtaken };
+  },
+  // One that was taken back on the way is followed by another.
+  settle: async (tx, { hostId, hostEpoch }, { outcome }) => {
+    if (outcome === 'succeeded') return;
+    await rowsOf(tx, `update host set returned_epoch = null where id = $1 and epoch = $2`, [
+      hostId,
+      hostEpoch,
+    ]);
   },
 });
 

@@ -59,12 +59,13 @@ const every: Record<string, TermArgument> = {
   },
 };
 const revision: TermArgument = { type: () => Int, description: 'The revision that was read.' };
+const wait: TermArgument = {
+  type: () => Int,
+  description: 'Answers when the operation has ended, or after so many seconds (1-300).',
+};
 const operation: Record<string, TermArgument> = {
   onBusy: { type: () => OnBusyType, description: '`wait`: accepted, and begins when the object is free.' },
-  wait: {
-    type: () => Int,
-    description: 'Answers when the operation has ended, or after so many seconds (1-300).',
-  },
+  wait,
 };
 
 const nobodyLeaves = new AbortController().signal;
@@ -106,13 +107,18 @@ const ReadTerms = createParamDecorator((_: unknown, execution: ExecutionContext)
 
 /**
  * The terms on which a mutation is asked, and their arguments in the schema: those of every write, `revision` where there
- * is something to be revised, `onBusy` and `wait` where an operation is started.
+ * is something to be revised, `onBusy` and `wait` where an operation is started, `wait` alone where something is done to one.
  */
 export const AskedTerms =
-  (which: { revision?: boolean; operation?: boolean } = {}): ParameterDecorator =>
+  (which: { revision?: boolean; operation?: boolean; wait?: boolean } = {}): ParameterDecorator =>
   (target, method, index) => {
     if (method === undefined) throw new Error('Terms are asked of a method.');
-    const all = { ...every, ...(which.revision && { revision }), ...(which.operation && operation) };
+    const all = {
+      ...every,
+      ...(which.revision && { revision }),
+      ...(which.operation && operation),
+      ...(which.wait && { wait }),
+    };
     for (const [name, { type, description }] of Object.entries(all))
       TypeMetadataStorage.addMethodParamMetadata({
         kind: 'arg',

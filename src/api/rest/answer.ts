@@ -1,4 +1,5 @@
 import { type Readable } from 'node:stream';
+import { hasSettled, type OperationView } from '../../kernel/operations/operation-view.js';
 import { type Started, type Terms, type Told, type Written } from '../../kernel/operations/terms.js';
 import { type ObjectText, type PageText } from '../../kernel/database/reader.js';
 
@@ -43,13 +44,29 @@ export class Answer {
     });
   }
 
-  /** What became of a short write: `now` makes its answer, unless it is a plan, or the answer to an earlier request. */
+  /** What became of a short write: `now` makes its answer, unless it is a plan, or kept under a key: then all get the same. */
   static async written(writing: Promise<Written>, now: (id: string) => Promise<Answer>): Promise<Answer> {
     const written = await writing;
     if ('plan' in written) return Answer.json(JSON.stringify(written.plan));
     const { kept, replayed } = written;
-    if (!replayed || !kept || kept.body === null) return now(written.id);
-    return Answer.json(kept.body, kept.status, { ...kept.headers, ...REPLAYED });
+    if (!kept || kept.body === null) return now(written.id);
+    return Answer.json(kept.body, kept.status, { ...kept.headers, ...(replayed ? REPLAYED : {}) });
+  }
+
+  /** The same for what was done to an operation, where its end was waited for: 200 with it once it has ended, otherwise 202. */
+  static async settled(
+    writing: Promise<Written>,
+    { waitSeconds }: Terms,
+    now: (id: string) => Promise<ObjectText>,
+  ): Promise<Answer> {
+    const written = await writing;
+    if ('plan' in written) return Answer.json(JSON.stringify(written.plan));
+    const { text } = await now(written.id);
+    return Answer.json(text, hasSettled(JSON.parse(text) as OperationView) ? 200 : 202, {
+      location: `/v1/operations/${written.id}`,
+      'preference-applied': `wait=${waitSeconds ?? 0}`,
+      ...(written.replayed ? REPLAYED : {}),
+    });
   }
 
   /** What is told once, and kept by nobody on the way. */

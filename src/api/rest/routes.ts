@@ -139,6 +139,21 @@ const objectNow = (output: z.ZodType): MethodDecorator =>
     standardSchema: z.union([output, plan]),
   });
 
+const prefer = ApiHeader({
+  name: 'Prefer',
+  required: false,
+  description: '`wait=N` (1-300): answers when the operation has ended, or after N seconds.',
+  schema: { type: 'string' },
+});
+
+const notYet = (output: z.ZodType): MethodDecorator =>
+  ApiResponse({
+    status: 202,
+    description: 'With Prefer, after N seconds: the operation, which has not ended.',
+    headers: accepting,
+    standardSchema: output,
+  });
+
 /** `POST /v1/<nouns>` of something that needs no operation: 201 with the object. */
 export function CreateRoute(options: WriteOptions & { path?: string; output: z.ZodType }): MethodDecorator {
   return applyDecorators(
@@ -151,13 +166,19 @@ export function CreateRoute(options: WriteOptions & { path?: string; output: z.Z
   );
 }
 
-/** `POST /v1/<nouns>/{id}/<verb>` that is done when it is answered: 200 with the object. */
-export function VerbRoute(options: WriteOptions & { path: string; output: z.ZodType }): MethodDecorator {
+/**
+ * `POST /v1/<nouns>/{id}/<verb>` that is done when it is answered: 200 with the object. `waits`: the object is an operation, whose
+ * end may be waited for.
+ */
+export function VerbRoute(
+  options: WriteOptions & { path: string; output: z.ZodType; waits?: boolean },
+): MethodDecorator {
   return applyDecorators(
     Post(options.path),
     HttpCode(200),
     ...writing(options),
     objectNow(options.output),
+    ...(options.waits ? [prefer, notYet(options.output)] : []),
     ...problemResponses([...WRITE, ...(options.errors ?? [])]),
   );
 }
@@ -200,12 +221,7 @@ export function OperationRoute(
     HttpCode(202),
     ...writing(options, operationQuery),
     ifMatch(method === 'PATCH'),
-    ApiHeader({
-      name: 'Prefer',
-      required: false,
-      description: '`wait=N` (1-300): answers when the operation has ended, or after N seconds.',
-      schema: { type: 'string' },
-    }),
+    prefer,
     ApiResponse({
       status: 202,
       description: `The operation \`${operation.name}\` was accepted.`,

@@ -1,9 +1,31 @@
-import { type DataSource } from 'typeorm';
+import { type EntityManager } from 'typeorm';
 import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
-import { inTransaction } from '../database/transaction.js';
+import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
 import { type Caller } from './caller.js';
+import { endOperation } from './ending.js';
+import { type OperationEnded } from './engine-options.js';
+import { type LockedObject } from './lock-table.js';
+import { refuseVerb } from './operation-actions.js';
+import { operationNotFound } from './operation-problems.js';
+import { type OperationState } from './operation-state.js';
+import { type OperationRegistry } from './registry.js';
 import { type Outgoing, outgoingSql } from './relay.js';
+
+const hold: Statement = {
+  name: 'operation_attend_hold',
+  text: `select id, kind, state, past_no_return, input->'plan' as plan, error from operation where id = $1 for update`,
+};
+
+interface Attended {
+  readonly id: string;
+  readonly kind: string;
+  readonly state: OperationState;
+  readonly past_no_return: boolean;
+  readonly plan: unknown;
+  readonly error: Problem | null;
+  [column: string]: unknown;
+}
 
 /** Whoever is asking its host just now is superseded. Its time begins anew. */
 const retry: Statement = {
@@ -13,7 +35,7 @@ const retry: Statement = {
           when turned_back->>'outcome' = 'cancelled' then 'cancelling' else 'undoing' end,
         error = null, attend_at = null, attends = 0, deadline_at = null, attempt = o.attempt + 1,
         lease_owner = null, lease_until = null
-      where o.id = $1 and o.state = 'needs_attention' returning o.id, o.pool_id, o.state
+      where o.id = $1 returning o.id, o.pool_id, o.state
     ), anew as (
       update operation_step s set state = 'intent', error = null from again
       where s.operation_id = again.id and s.state = 'failed' and again.state = 'running'
@@ -25,21 +47,55 @@ const retry: Statement = {
     insert into outbox (topic, operation_id, publication) select 'operation', id, 1 from again returning ${outgoingSql}`,
 };
 
+/** Its row, held. Rejects with `operation.not_found`, `operation.bad_state`. */
+async function needingAttention(
+  tx: EntityManager,
+  verb: 'retry' | 'resolve',
+  operationId: string,
+): Promise<Attended> {
+  const [row] = await rowsFrom<Attended>(await clientOf(tx), hold, [operationId]);
+  if (!row) throw operationNotFound(`There is no operation ${operationId}.`);
+  refuseVerb(verb, { id: row.id, state: row.state, pastNoReturn: row.past_no_return });
+  return row;
+}
+
 /**
- * An operation that needs attention goes on where it was, or on with its undoing: steps of unknown outcome are run again,
- * which hosts answer from their journals if they were done. Nothing when it needs none.
+ * In the caller's transaction. An operation that needs attention goes on where it was, or on with its undoing: steps of
+ * unknown outcome are run again, which hosts answer from their journals if they were done.
  */
-export function retryOperation(
-  dataSource: DataSource,
+export async function retryOperation(
+  tx: EntityManager,
   operationId: string,
   caller: Caller,
-): Promise<Outgoing | undefined> {
-  return inTransaction(dataSource, async (tx) => {
-    const [again] = await rowsFrom<Outgoing & Record<string, unknown>>(await clientOf(tx), retry, [
-      operationId,
-      caller.actor,
-    ]);
-    if (again) markAppended(tx);
-    return again;
-  });
+): Promise<readonly Outgoing[]> {
+  await needingAttention(tx, 'retry', operationId);
+  const again = await rowsFrom<Outgoing & Record<string, unknown>>(await clientOf(tx), retry, [
+    operationId,
+    caller.actor,
+  ]);
+  markAppended(tx);
+  return again;
+}
+
+export interface Resolved {
+  readonly ended: OperationEnded;
+  readonly freed: readonly LockedObject[];
+}
+
+/** In the caller's transaction. Somebody's word on an operation that needs attention: it has had its effect, or has not. */
+export async function resolveOperation(
+  tx: EntityManager,
+  registry: OperationRegistry,
+  operationId: string,
+  outcome: 'succeeded' | 'failed',
+): Promise<Resolved> {
+  const { kind, plan, error } = await needingAttention(tx, 'resolve', operationId);
+  const freed = await endOperation(
+    tx,
+    registry.get(kind),
+    { id: operationId, plan },
+    { word: true },
+    { state: outcome, ...(outcome === 'failed' && error !== null && { error }) },
+  );
+  return { ended: { operationId, kind, outcome, plan }, freed: freed ?? [] };
 }

@@ -1,6 +1,5 @@
-import { type DataSource } from 'typeorm';
-import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
-import { inTransaction } from '../database/transaction.js';
+import { type EntityManager } from 'typeorm';
+import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
 import { markAppended } from '../events/append-event.js';
 import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
@@ -26,11 +25,6 @@ const family: Statement = {
 const hold: Statement = {
   name: 'operation_cancel_hold',
   text: `select id from operation where id = $1 for update`,
-};
-
-const one: Statement = {
-  name: 'operation_cancel_one',
-  text: `select id, state, attempt, past_no_return, ended_at is not null as ended from operation where id = $1`,
 };
 
 /**
@@ -69,55 +63,43 @@ export type Cancelling = EndedFromOutside & {
 };
 
 /**
- * One that has not begun ends here and now. One that runs turns back: what it did is undone by a new attempt, so that it
- * matters to nobody whether its runner still lives. Its children are cancelled with it, except those past their point of
- * no return, whose end it waits for. Asked again while it is under way: nothing more happens.
+ * In the caller's transaction. One that has not begun ends here and now. One that runs turns back: what it did is undone by a
+ * new attempt, so that it matters to nobody whether its runner still lives. Its children are cancelled with it, except those
+ * past their point of no return, whose end it waits for. Asked again while it is under way: nothing more happens.
  */
-export function cancelOperation(
-  dataSource: DataSource,
+export async function cancelOperation(
+  tx: EntityManager,
   registry: OperationRegistry,
   operationId: string,
   caller: Caller,
 ): Promise<Cancelling> {
-  return inTransaction(dataSource, async (tx) => {
-    const client = await clientOf(tx);
-    // First its own row: what it is about to begin is there to be found, or is not begun any more.
-    await rowsFrom(client, hold, [operationId]);
-    const members = await rowsFrom<Member>(client, family, [operationId]);
-    const own = members.find(({ id }) => id === operationId);
-    if (!own) throw operationNotFound(`There is no operation ${operationId}.`);
-    refuse(own);
-    const error = operationCancelled(
-      `Cancelled by ${caller.actor}${caller.reason === null ? '.' : `: ${caller.reason}`}`,
-    ).toProblem(caller.traceId);
-    const open = members.filter(
-      ({ state, past_no_return, ended }) =>
-        !ended && !past_no_return && ['queued', 'waiting', 'running'].includes(state),
-    );
-    const unbegun = open.filter(({ attempt }) => attempt === 0).map(({ id }) => id);
-    const begun = open.filter(({ attempt }) => attempt > 0).map(({ id }) => id);
-    const ended = await endFromOutside(tx, registry, unbegun, { state: 'cancelled', error });
-    const back: TurnedBack = { outcome: 'cancelled', error };
-    const outgoing =
-      begun.length === 0
-        ? []
-        : await rowsFrom<Outgoing & Record<string, unknown>>(client, turn, [
-            begun,
-            JSON.stringify(back),
-            caller.actor,
-          ]);
-    markAppended(tx);
-    if (failpoint) await failpoint('cancel.before-commit', { operationId });
-    return { ...ended, outgoing };
-  });
-}
-
-/** Refuses what `cancelOperation` would refuse. Changes nothing. */
-export async function checkCancel(dataSource: DataSource, operationId: string): Promise<void> {
-  const [own] = await rowsFrom<Member>(poolOf(dataSource), one, [operationId]);
+  const client = await clientOf(tx);
+  // First its own row: what it is about to begin is there to be found, or is not begun any more.
+  await rowsFrom(client, hold, [operationId]);
+  const members = await rowsFrom<Member>(client, family, [operationId]);
+  const own = members.find(({ id }) => id === operationId);
   if (!own) throw operationNotFound(`There is no operation ${operationId}.`);
-  refuse(own);
+  refuseVerb('cancel', { id: own.id, state: own.state, pastNoReturn: own.past_no_return });
+  const error = operationCancelled(
+    `Cancelled by ${caller.actor}${caller.reason === null ? '.' : `: ${caller.reason}`}`,
+  ).toProblem(caller.traceId);
+  const open = members.filter(
+    ({ state, past_no_return, ended }) =>
+      !ended && !past_no_return && ['queued', 'waiting', 'running'].includes(state),
+  );
+  const unbegun = open.filter(({ attempt }) => attempt === 0).map(({ id }) => id);
+  const begun = open.filter(({ attempt }) => attempt > 0).map(({ id }) => id);
+  const ended = await endFromOutside(tx, registry, unbegun, { state: 'cancelled', error });
+  const back: TurnedBack = { outcome: 'cancelled', error };
+  const outgoing =
+    begun.length === 0
+      ? []
+      : await rowsFrom<Outgoing & Record<string, unknown>>(client, turn, [
+          begun,
+          JSON.stringify(back),
+          caller.actor,
+        ]);
+  markAppended(tx);
+  if (failpoint) await failpoint('cancel.before-commit', { operationId });
+  return { ...ended, outgoing };
 }
-
-const refuse = ({ id, state, past_no_return }: Member): void =>
-  refuseVerb('cancel', { id, state, pastNoReturn: past_no_return });

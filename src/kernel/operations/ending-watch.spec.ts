@@ -53,6 +53,7 @@ it('however many wait, one subscription serves them, and it goes with the last',
   await waits[0];
   expect(feed.listening).toBe(1);
   feed.say('operation.updated', 'b', { state: 'running' });
+  settled.push('b');
   feed.say('operation.updated', 'b', { state: 'needs_attention' });
   await Promise.all(waits);
   await turn();
@@ -63,6 +64,19 @@ it('what has ended before anybody listened is not waited for', async () => {
   const { watch } = watching();
   settled.push('a');
   await watch.settled('a', 60_000, nobodyLeaves);
+});
+
+it('that an operation needed attention before it was let go on ends no wait', async () => {
+  const { feed, watch } = watching();
+  let over = false;
+  const wait = watch.settled('a', 60_000, nobodyLeaves).then(() => (over = true));
+  await turn();
+  feed.say('operation.updated', 'a', { state: 'needs_attention' });
+  feed.say('operation.updated', 'a', { state: 'running' });
+  await turn();
+  expect(over).toBe(false);
+  feed.say('operation.ended', 'a');
+  await wait;
 });
 
 it('who leaves frees everything, and the others wait on', async () => {

@@ -91,7 +91,9 @@ export class EndingWatch {
       object: { id: string };
       changes: { state?: string };
     };
-    if (type === 'operation.ended' || changes.state === 'needs_attention') this.wake(object.id);
+    if (type === 'operation.ended') this.wake(object.id);
+    // It may have been let go on since: the event is of then, and an operation can need attention more than once.
+    else if (changes.state === 'needs_attention' && this.waiting.has(object.id)) void this.look([object.id]);
   }
 
   private async look(ids: readonly string[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { type DataSource } from 'typeorm';
+import { type DataSource, type EntityManager } from 'typeorm';
 import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { type Problem } from '../errors/problem.js';
@@ -40,39 +40,37 @@ const tidy: Statement = {
 };
 
 /**
- * The ending transaction: outcome, what the definition gives back, locks, event. Answers with the objects that are free
- * now, or nothing when somebody else was first.
+ * In the ending transaction: outcome, what the definition gives back, locks, event. Answers with the objects that are free
+ * then, or nothing when somebody else was first.
  */
 export async function endOperation(
-  dataSource: DataSource,
+  tx: EntityManager,
   definition: RegisteredOperation,
   operation: { readonly id: string; readonly plan: unknown },
   by: EndedBy,
   outcome: Outcome,
 ): Promise<LockedObject[] | undefined> {
-  return inTransaction(dataSource, async (tx) => {
-    const client = await clientOf(tx);
-    const [ended] = await rowsFrom<{ pool_id: string | null }>(client, end, [
-      operation.id,
-      'attempt' in by ? by.attempt : null,
-      outcome.state,
-      outcome.result === undefined ? null : JSON.stringify(outcome.result),
-      outcome.error === undefined ? null : JSON.stringify(outcome.error),
-    ]);
-    if (!ended) return undefined;
-    if (operation.plan !== undefined) {
-      await definition.settle(tx, operation.plan, { operationId: operation.id, outcome: outcome.state });
-    }
-    const changes = { state: outcome.state, error: outcome.error ?? null };
-    markAppended(tx);
-    const freed = await rowsFrom<{ type: string; id: string }>(client, tidy, [
-      operation.id,
-      ended.pool_id,
-      JSON.stringify(changes),
-    ]);
-    if (failpoint) await failpoint('end.before-commit', { operationId: operation.id });
-    return freed;
-  });
+  const client = await clientOf(tx);
+  const [ended] = await rowsFrom<{ pool_id: string | null }>(client, end, [
+    operation.id,
+    'attempt' in by ? by.attempt : null,
+    outcome.state,
+    outcome.result === undefined ? null : JSON.stringify(outcome.result),
+    outcome.error === undefined ? null : JSON.stringify(outcome.error),
+  ]);
+  if (!ended) return undefined;
+  if (operation.plan !== undefined) {
+    await definition.settle(tx, operation.plan, { operationId: operation.id, outcome: outcome.state });
+  }
+  const changes = { state: outcome.state, error: outcome.error ?? null };
+  markAppended(tx);
+  const freed = await rowsFrom<{ type: string; id: string }>(client, tidy, [
+    operation.id,
+    ended.pool_id,
+    JSON.stringify(changes),
+  ]);
+  if (failpoint) await failpoint('end.before-commit', { operationId: operation.id });
+  return freed;
 }
 
 /** The longest pause, in seconds, before a host is asked again. */

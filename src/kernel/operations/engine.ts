@@ -1,5 +1,5 @@
 import { type DataSource, type EntityManager } from 'typeorm';
-import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
+import { clientOf, poolOf } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
 import { type Problem } from '../errors/problem.js';
@@ -9,15 +9,14 @@ import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
 import { violates } from '../database/constraint.js';
 import { type Accepted, acceptOperation, type AsChild, type Request } from './acceptance.js';
-import { retryOperation } from './attend.js';
+import { type Resolved, resolveOperation, retryOperation } from './attend.js';
 import { unbounded } from './budgets.js';
 import { type Caller } from './caller.js';
-import { cancelOperation, checkCancel } from './cancel.js';
+import { type Cancelling, cancelOperation } from './cancel.js';
 import { Children } from './children.js';
 import { giveBackAll } from './claim.js';
 import { type OperationDefinition } from './define-operation.js';
 import { type EndedFromOutside, endFromOutside, livingFamily } from './end-from-outside.js';
-import { endOperation, type Outcome } from './ending.js';
 import { Endings } from './endings.js';
 import {
   defaultTiming,
@@ -26,6 +25,7 @@ import {
   type OperationEngineOptions,
 } from './engine-options.js';
 import { type Once, onceFor } from './idempotency.js';
+import { intervene, type Intervention } from './intervention.js';
 import { LeaseKeeper } from './lease.js';
 import { OperationMetrics } from './operation-metrics.js';
 import { grantIfItsTurn, holdersOf, type LockedObject, waitingFor } from './lock-table.js';
@@ -177,48 +177,49 @@ export class OperationEngine {
    * Takes an operation back, as `cancelOperation` says; returns once that is promised. Rejects with `operation.not_found`,
    * `operation.bad_state`, `operation.past_no_return`. Asked again while it is being cancelled, nothing more happens.
    */
-  async cancel(operationId: string, caller: Caller): Promise<void> {
-    const { outgoing, ...ended } = await cancelOperation(this.dataSource, this.registry, operationId, caller);
-    if (failpoint) await failpoint('cancel.after-commit', { operationId });
-    for (const { operation_id } of outgoing) this.leases.lose(operation_id, 'it was cancelled');
-    this.afterwards(ended, 'it was cancelled');
-    this.dispatch(outgoing);
+  cancel(operationId: string, caller: Caller): Promise<void> {
+    return intervene(this.dataSource, this.cancelling(operationId, caller));
   }
 
-  /** Refuses what `cancel` would refuse, and changes nothing. */
-  checkCancel(operationId: string): Promise<void> {
-    return checkCancel(this.dataSource, operationId);
+  /** The same, as part of a transaction. */
+  cancelling(operationId: string, caller: Caller): Intervention<Cancelling> {
+    return {
+      work: (tx) => cancelOperation(tx, this.registry, operationId, caller),
+      committed: async ({ outgoing, ...ended }) => {
+        if (failpoint) await failpoint('cancel.after-commit', { operationId });
+        for (const { operation_id } of outgoing) this.leases.lose(operation_id, 'it was cancelled');
+        this.afterwards(ended, 'it was cancelled');
+        this.dispatch(outgoing);
+      },
+    };
   }
 
-  /** One that needs attention goes on where it was, with its whole time anew. False: it needs none. */
-  async retry(operationId: string, caller: Caller): Promise<boolean> {
-    const outgoing = await retryOperation(this.dataSource, operationId, caller);
-    if (!outgoing) return false;
-    this.leases.lose(operationId, 'it was asked to go on');
-    this.dispatch([outgoing]);
-    return true;
+  /**
+   * One that needs attention goes on where it was, with its whole time anew. Rejects with `operation.not_found`,
+   * `operation.bad_state`.
+   */
+  retrying(operationId: string, caller: Caller): Intervention<readonly Outgoing[]> {
+    return {
+      work: (tx) => retryOperation(tx, operationId, caller),
+      committed: async (outgoing) => {
+        this.leases.lose(operationId, 'it was asked to go on');
+        this.dispatch(outgoing);
+      },
+    };
   }
 
-  /** Somebody's word on an operation that needs attention: it has had its effect, or has not. False: it needs none. */
-  async resolve(operationId: string, outcome: 'succeeded' | 'failed'): Promise<boolean> {
-    const [row] = await rowsFrom<{ kind: string; plan: unknown; error: Outcome['error'] }>(
-      poolOf(this.dataSource),
-      attended,
-      [operationId],
-    );
-    if (!row) return false;
-    const definition = this.registry.get(row.kind);
-    const freed = await endOperation(
-      this.dataSource,
-      definition,
-      { id: operationId, plan: row.plan },
-      { word: true },
-      { state: outcome, error: outcome === 'failed' ? row.error : undefined },
-    );
-    if (!freed) return false;
-    this.inBackground(this.giveTurns(freed));
-    this.tellEnded({ operationId, kind: row.kind, outcome, plan: row.plan });
-    return true;
+  /**
+   * Somebody's word on an operation that needs attention: it has had its effect, or has not. Rejects with
+   * `operation.not_found`, `operation.bad_state`.
+   */
+  resolving(operationId: string, outcome: 'succeeded' | 'failed'): Intervention<Resolved> {
+    return {
+      work: (tx) => resolveOperation(tx, this.registry, operationId, outcome),
+      committed: async ({ ended, freed }) => {
+        this.inBackground(this.giveTurns(freed));
+        this.tellEnded(ended);
+      },
+    };
   }
 
   /**
@@ -391,8 +392,3 @@ export class OperationEngine {
     this.background.add(watched);
   }
 }
-
-const attended: Statement = {
-  name: 'operation_attended',
-  text: `select kind, input->'plan' as plan, error from operation where id = $1 and state = 'needs_attention'`,
-};

@@ -23,8 +23,6 @@ export const idempotencyAnswerGone = defineProblem({
 
 /** How long a request waits for the first one with its key. */
 const WAIT_MS = 3_000;
-/** After so long nobody is at it any more whose effect has a transaction of its own: none takes longer than ten seconds. */
-const ABANDONED_SECONDS = 15;
 
 /** A request that is to have its effect once: whose key, and the digest of what was asked under it. */
 export interface Once {
@@ -117,32 +115,6 @@ export async function keepAnswer(
   operationId: string | null = null,
 ): Promise<void> {
   await rowsFrom(client, keep, [actor, key, status, JSON.stringify(headers), body, operationId]);
-}
-
-const begin: Statement = {
-  name: 'idempotency_begin',
-  text: `insert into idempotency_key as k (actor, key, request_hash) values ($1, $2, $3)
-    on conflict (actor, key) do update set created_at = now()
-      where k.request_hash = $3 and k.status is null and k.created_at < now() - ${ABANDONED_SECONDS} * interval '1 second'
-    returning key`,
-};
-const forget: Statement = {
-  name: 'idempotency_forget',
-  text: `delete from idempotency_key where actor = $1 and key = $2 and status is null`,
-};
-
-/**
- * For an effect that has a transaction of its own and may be had twice without harm: makes the key this one's until
- * `keepAnswer`, or answers with what the first one was answered. Whoever died in between is taken over from after some seconds.
- */
-export async function beginKey(on: Connection, once: Once): Promise<KeptAnswer | undefined> {
-  const begun = await rowsFrom(on, begin, [once.actor, once.key, once.hash]);
-  return begun.length > 0 ? undefined : findKept(on, once);
-}
-
-/** It was refused, and refusals are not kept. */
-export async function forgetKey(on: Connection, { actor, key }: Once): Promise<void> {
-  await rowsFrom(on, forget, [actor, key]);
 }
 
 const inProgress = (cause?: unknown) =>

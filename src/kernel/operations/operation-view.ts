@@ -36,3 +36,7 @@ export interface OperationView {
   readonly cancelRequestedAt: string | null;
   readonly actions: Readonly<Record<OperationVerb, Action>>;
 }
+
+/** Nothing more comes by itself: it has ended, or is up to somebody. Whoever waits for an operation waits for this. */
+export const hasSettled = ({ endedAt, state }: Pick<OperationView, 'endedAt' | 'state'>): boolean =>
+  endedAt !== null || state === 'needs_attention';

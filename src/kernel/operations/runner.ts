@@ -273,7 +273,9 @@ export class Runner {
     const { dataSource } = this.parts;
     let freed: LockedObject[] | undefined;
     try {
-      freed = await persist(() => endOperation(dataSource, definition, { id, plan }, { attempt }, outcome));
+      freed = await persist(() =>
+        inTransaction(dataSource, (tx) => endOperation(tx, definition, { id, plan }, { attempt }, outcome)),
+      );
     } catch (error) {
       if (error instanceof OperationSuperseded) throw error;
       // `settle` has a bug: trying for ever would not mend it, and nothing was given back.

@@ -7,10 +7,8 @@ import { inRolledBackTransaction, inTransaction } from '../database/transaction.
 import { isProblem } from '../errors/problem.js';
 import { type ObjectRef } from './define-operation.js';
 import {
-  beginKey,
   claimKey,
   findKept,
-  forgetKey,
   idempotencyAnswerGone,
   keepAnswer,
   type KeptAnswer,
@@ -31,16 +29,9 @@ export interface ShortWrite<R> {
   readonly check?: () => Promise<void>;
   /** In one transaction, refusals included. It has no effect but rows, and may be done twice. */
   readonly work: (tx: EntityManager) => Promise<R>;
+  /** With what it came to, once that is committed; not for the answer to an earlier request. */
+  readonly committed?: (result: R) => Promise<void>;
 }
-
-/** A write whose transaction is another's affair, and which may be asked twice without harm. */
-export interface WriteElsewhere extends Pick<ShortWrite<void>, 'kind' | 'target' | 'asked'> {
-  /** Refuses what `act` would refuse. Changes nothing. */
-  readonly check: () => Promise<void>;
-  readonly act: () => Promise<void>;
-}
-
-const nothingMore = (): Promise<void> => Promise.resolve();
 
 type Done<R> = { readonly first: R; readonly kept: KeptAnswer | null } | { readonly again: KeptAnswer };
 /** What is kept of the answer, read in the transaction that had the effect. */
@@ -57,9 +48,9 @@ export class ShortWrites {
   ) {}
 
   /** Of an object that a model shows: a repeated key gets it as it was. */
-  async object(
+  async object<R>(
     model: ReadModel,
-    write: ShortWrite<void>,
+    write: ShortWrite<R>,
     terms: Terms,
     answer: { status: 200 | 201; headers?: Readonly<Record<string, string>> } = { status: 200 },
   ): Promise<Written> {
@@ -86,30 +77,6 @@ export class ShortWrites {
     );
   }
 
-  /** Of an object that a model shows, by somebody else's transaction. */
-  async elsewhere(model: ReadModel, write: WriteElsewhere, terms: Terms): Promise<Written> {
-    const { kind, target, asked, check, act } = write;
-    if (terms.dryRun) return { plan: await this.plan({ kind, target, asked, check, work: nothingMore }) };
-    const once = onceFor(terms.caller.actor, terms.idempotencyKey, [kind, asked, terms.expected]);
-    const pool = poolOf(this.source);
-    if (!once) {
-      await act();
-      return { id: target.id, replayed: false, kept: null };
-    }
-    const before = await beginKey(pool, once);
-    if (before) return { id: target.id, replayed: true, kept: before };
-    try {
-      await act();
-    } catch (error) {
-      if (isProblem(error)) await forgetKey(pool, once);
-      throw error;
-    }
-    const { text } = await this.reader.get(model, target.id, defaultSelection(model));
-    const kept = { status: 200, headers: {}, body: text };
-    await keepAnswer(pool, once, kept);
-    return { id: target.id, replayed: false, kept };
-  }
-
   private async once<R>(write: ShortWrite<R>, terms: Terms, keep: Keep<R>): Promise<Done<R>> {
     const { caller, idempotencyKey, expected } = terms;
     const once = onceFor(caller.actor, idempotencyKey, [write.kind, write.asked, expected]);
@@ -117,7 +84,7 @@ export class ShortWrites {
     if (before) return { again: before };
     try {
       await write.check?.();
-      return await inTransaction(this.source, async (tx) => {
+      const done = await inTransaction<Done<R>>(this.source, async (tx) => {
         if (!once) return { first: await write.work(tx), kept: null };
         const client = await clientOf(tx);
         const again = await claimKey(client, once);
@@ -127,6 +94,8 @@ export class ShortWrites {
         await keepAnswer(client, once, kept);
         return { first, kept };
       });
+      if ('first' in done) await write.committed?.(done.first);
+      return done;
     } catch (error) {
       // What the first one with the key did, just now, may be the very reason why this one is refused.
       const meanwhile = once && isProblem(error) && (await findKept(poolOf(this.source), once));
@@ -135,7 +104,7 @@ export class ShortWrites {
     }
   }
 
-  private async plan({ kind, target, check, work }: ShortWrite<unknown>): Promise<Plan> {
+  private async plan<R>({ kind, target, check, work }: ShortWrite<R>): Promise<Plan> {
     const checking = new AllRefusals();
     await checking.attempt(async () => check?.());
     const blockers = await inRolledBackTransaction(this.source, async (tx) => {

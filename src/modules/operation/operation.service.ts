@@ -1,95 +1,47 @@
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
-import { Reader } from '../../kernel/database/reader.js';
-import { refusalOf } from '../../kernel/database/reason.js';
-import { type ProblemError } from '../../kernel/errors/problem.js';
-import { operationReasons } from '../../kernel/operations/operation-actions.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
-import { type OperationView } from '../../kernel/operations/operation-view.js';
+import { type Intervention } from '../../kernel/operations/intervention.js';
 import { ShortWrites } from '../../kernel/operations/short-writes.js';
 import { type Terms, type Written } from '../../kernel/operations/terms.js';
-import { operationBadState } from './operation.errors.js';
+import { OperationEndings } from './operation.endings.js';
 import { operationModel } from './operation.queries.js';
 import { type ResolveOperationInput } from './operation.schema.js';
 
+/** What may be done to an operation: each once under a key, in the transaction that has the effect, and waited for if preferred. */
 @Injectable()
 export class OperationService {
   constructor(
     private readonly engine: OperationEngine,
-    private readonly reader: Reader,
     private readonly writes: ShortWrites,
-    private readonly source: DataSource,
+    private readonly endings: OperationEndings,
   ) {}
 
   /** Takes an operation back. Throws `operation.not_found`, `operation.bad_state`, `operation.past_no_return`. */
   cancel(id: string, terms: Terms): Promise<Written> {
-    return this.writes.elsewhere(
-      operationModel,
-      {
-        kind: 'operation.cancel',
-        target: { type: 'operation', id },
-        asked: [id],
-        check: () => this.engine.checkCancel(id),
-        act: () => this.engine.cancel(id, terms.caller),
-      },
-      terms,
-    );
+    return this.intervene('cancel', id, [id], this.engine.cancelling(id, terms.caller), terms);
   }
 
   /** Lets one that needs attention go on. Throws `operation.not_found`, `operation.bad_state`. */
   retry(id: string, terms: Terms): Promise<Written> {
-    return this.writes.elsewhere(
-      operationModel,
-      {
-        kind: 'operation.retry',
-        target: { type: 'operation', id },
-        asked: [id],
-        check: async () => {
-          if ((await this.stateOf(id)) !== 'needs_attention') throw await this.cannotBeRetried(id);
-        },
-        act: async () => {
-          await this.stateOf(id);
-          if (!(await this.engine.retry(id, terms.caller))) throw await this.cannotBeRetried(id);
-        },
-      },
-      terms,
-    );
+    return this.intervene('retry', id, [id], this.engine.retrying(id, terms.caller), terms);
   }
 
   /** Ends an operation that needs attention, on somebody's word. Throws `operation.not_found`, `operation.bad_state`. */
   resolve(id: string, input: ResolveOperationInput, terms: Terms): Promise<Written> {
-    return this.writes.elsewhere(
-      operationModel,
-      {
-        kind: 'operation.resolve',
-        target: { type: 'operation', id },
-        asked: [id, input],
-        check: async () => {
-          if ((await this.stateOf(id)) !== 'needs_attention') throw await this.cannotBeResolved(id);
-        },
-        act: async () => {
-          await this.stateOf(id);
-          if (!(await this.engine.resolve(id, input.outcome))) throw await this.cannotBeResolved(id);
-        },
-      },
-      terms,
-    );
+    return this.intervene('resolve', id, [id, input], this.engine.resolving(id, input.outcome), terms);
   }
 
-  private async stateOf(id: string): Promise<string> {
-    const { text } = await this.reader.get(operationModel, id, STATE);
-    return (JSON.parse(text) as OperationView).state;
-  }
-
-  private async cannotBeRetried(id: string): Promise<ProblemError> {
-    const refusal = await refusalOf(this.source.manager, 'operation', id, operationReasons.retry);
-    return operationBadState('Only an operation that needs attention can be retried.', refusal ?? {});
-  }
-
-  private async cannotBeResolved(id: string): Promise<ProblemError> {
-    const refusal = await refusalOf(this.source.manager, 'operation', id, operationReasons.resolve);
-    return operationBadState('Only an operation that needs attention can be resolved.', refusal ?? {});
+  private async intervene<R>(
+    verb: string,
+    id: string,
+    asked: readonly unknown[],
+    intervention: Intervention<R>,
+    terms: Terms,
+  ): Promise<Written> {
+    const target = { type: 'operation', id };
+    const write = { kind: `operation.${verb}`, target, asked, ...intervention };
+    const written = await this.writes.object(operationModel, write, terms);
+    if (!('plan' in written)) await this.endings.wait(id, terms);
+    return written;
   }
 }
-
-const STATE = { fields: new Set(['state']), relations: new Map() };

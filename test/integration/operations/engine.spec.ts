@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { hostUnreachable } from '../../../src/kernel/errors/problems.js';
 import { defineOperation } from '../../../src/kernel/operations/define-operation.js';
+import { intervene } from '../../../src/kernel/operations/intervention.js';
 import { exclusive } from '../../../src/kernel/operations/locks.js';
 import { type QueueBackend, queueBackends } from '../../support/queue-backends.js';
 import { asked, type Bench, caller, startBench } from './engine-bench.js';
@@ -206,10 +207,12 @@ describe.each(settings)('operations over the %s queue', (_, startBackend, versio
     const next = engine.accept(brief, { objectId }, caller);
     if (state === 'failed') {
       await bench.ended((await next).id);
-      expect(await engine.resolve(id, 'failed')).toBe(false);
+      await expect(intervene(bench.dataSource, engine.resolving(id, 'failed'))).rejects.toMatchObject({
+        code: 'operation.bad_state',
+      });
     } else {
       await expect(next).rejects.toMatchObject({ blockers: [{ operationId: id }] });
-      expect(await engine.resolve(id, 'succeeded')).toBe(true);
+      await intervene(bench.dataSource, engine.resolving(id, 'succeeded'));
       expect((await bench.ended(id)).state).toBe('succeeded');
       await bench.ended((await engine.accept(brief, { objectId }, caller)).id);
     }

@@ -4,6 +4,7 @@ import { defineProblem } from '../../../src/kernel/errors/problem.js';
 import { hostUnreachable } from '../../../src/kernel/errors/problems.js';
 import { defineOperation } from '../../../src/kernel/operations/define-operation.js';
 import { type OperationEngine } from '../../../src/kernel/operations/engine.js';
+import { intervene } from '../../../src/kernel/operations/intervention.js';
 import { exclusive } from '../../../src/kernel/operations/locks.js';
 import { eventually } from '../../support/eventually.js';
 import { type QueueBackend, queueBackends } from '../../support/queue-backends.js';
@@ -272,12 +273,14 @@ describe.each(queueBackends)('over the %s queue, an operation', (_, startBackend
     // Only somebody's word lets it go on: it is never tried again by itself.
     expect(await row(id)).toMatchObject({ attend_at: null });
     fail = false;
-    expect(await engine.retry(id, caller)).toBe(true);
+    await intervene(bench.dataSource, engine.retrying(id, caller));
     await eventually(async () => ((await row(id)) as { state: string }).state === 'succeeded', {
       what: 'its end',
     });
     expect(log).toEqual(['one', 'two', 'three', 'three']);
-    expect(await engine.retry(id, caller)).toBe(false);
+    await expect(intervene(bench.dataSource, engine.retrying(id, caller))).rejects.toMatchObject({
+      code: 'operation.bad_state',
+    });
     expect(await left()).toEqual([]);
   });
 

@@ -6,6 +6,7 @@ import { readList, readOne } from '../../../api/rest/read.js';
 import { ListRoute, ReadRoute, VerbRoute } from '../../../api/rest/routes.js';
 import { RequestTerms } from '../../../api/rest/terms.js';
 import { Reader } from '../../../kernel/database/reader.js';
+import { defaultSelection } from '../../../kernel/database/selection.js';
 import { type Terms, type Written } from '../../../kernel/operations/terms.js';
 import { type ListQuery, listQuery, type OneQuery, oneQuery } from '../../../kernel/schema/page.js';
 import { operationBadState, operationNotFound, operationPastNoReturn } from '../operation.errors.js';
@@ -35,26 +36,29 @@ export class OperationController {
     path: ':id/cancel',
     summary: 'Take an operation back, unless it is past its point of no return',
     output: operationView,
+    waits: true,
     errors: [operationNotFound, operationBadState, operationPastNoReturn],
   })
   cancel(@ObjectId() id: string, @Input(nothing) _: object, @RequestTerms() terms: Terms): Promise<Answer> {
-    return this.written(id, this.operations.cancel(id, terms));
+    return this.answer(this.operations.cancel(id, terms), terms);
   }
 
   @VerbRoute({
     path: ':id/retry',
     summary: 'Let an operation that needs attention go on where it was',
     output: operationView,
+    waits: true,
     errors: [operationNotFound, operationBadState],
   })
   retry(@ObjectId() id: string, @Input(nothing) _: object, @RequestTerms() terms: Terms): Promise<Answer> {
-    return this.written(id, this.operations.retry(id, terms));
+    return this.answer(this.operations.retry(id, terms), terms);
   }
 
   @VerbRoute({
     path: ':id/resolve',
     summary: 'Say what came of an operation that needs attention',
     output: operationView,
+    waits: true,
     errors: [operationNotFound, operationBadState],
   })
   resolve(
@@ -62,10 +66,13 @@ export class OperationController {
     @Input(resolveOperationInput) input: ResolveOperationInput,
     @RequestTerms() terms: Terms,
   ): Promise<Answer> {
-    return this.written(id, this.operations.resolve(id, input, terms));
+    return this.answer(this.operations.resolve(id, input, terms), terms);
   }
 
-  private written(id: string, writing: Promise<Written>): Promise<Answer> {
-    return Answer.written(writing, () => readOne(this.reader, operationModel, id));
+  private answer(writing: Promise<Written>, terms: Terms): Promise<Answer> {
+    if (terms.waitSeconds === null)
+      return Answer.written(writing, (id) => readOne(this.reader, operationModel, id));
+    const whole = defaultSelection(operationModel);
+    return Answer.settled(writing, terms, (id) => this.reader.get(operationModel, id, whole));
   }
 }

@@ -56,7 +56,7 @@ export class OperationResolver {
   @Mutation(() => modelType(operationModel))
   cancelOperation(
     @IdArg() id: string,
-    @AskedTerms() terms: MutationTerms,
+    @AskedTerms({ wait: true }) terms: MutationTerms,
     @Info() info: GraphQLResolveInfo,
   ): Promise<object | null> {
     const writing = this.service.cancel(id, terms);
@@ -66,7 +66,7 @@ export class OperationResolver {
   @Mutation(() => modelType(operationModel))
   retryOperation(
     @IdArg() id: string,
-    @AskedTerms() terms: MutationTerms,
+    @AskedTerms({ wait: true }) terms: MutationTerms,
     @Info() info: GraphQLResolveInfo,
   ): Promise<object | null> {
     const writing = this.service.retry(id, terms);
@@ -77,7 +77,7 @@ export class OperationResolver {
   resolveOperation(
     @IdArg() id: string,
     @InputArg(resolveOperationInput) input: ResolveOperationInput,
-    @AskedTerms() terms: MutationTerms,
+    @AskedTerms({ wait: true }) terms: MutationTerms,
     @Info() info: GraphQLResolveInfo,
   ): Promise<object | null> {
     const writing = this.service.resolve(id, input, terms);

@@ -8,7 +8,7 @@ import { markAppended } from '../events/append-event.js';
 import { failpoint } from '../failpoint.js';
 import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
-import { type Budgets, type Crowded, crowdedSql, tooMany } from './budgets.js';
+import { type Bound, type Crowded, crowdedSql, tooMany } from './budgets.js';
 import { type Caller } from './caller.js';
 import { type Acceptance, type Acceptor } from './define-operation.js';
 import { type EndedFromOutside } from './end-from-outside.js';
@@ -55,8 +55,7 @@ export interface Request {
   readonly input: unknown;
   readonly caller: Caller;
   readonly onBusy: OnBusy;
-  /** Null: it is not bounded. */
-  readonly budgets: Budgets | null;
+  readonly bound: Bound;
   readonly child: AsChild | null;
   /** Of those that it may overtake. */
   readonly registry: OperationRegistry;
@@ -128,7 +127,7 @@ async function acceptOnce(dataSource: DataSource, request: Request, once: Once |
   const before = once && (await findKept(poolOf(dataSource), once));
   if (before) return givenAgain(before);
   try {
-    const found = await request.definition.check(request.input, request.caller);
+    const found = await request.definition.check(request.input, request.caller, request.bound.budgets);
     return await inTransaction(dataSource, async (tx) => {
       const kept = once && (await claimKey(await clientOf(tx), once));
       if (kept) return givenAgain(kept);
@@ -158,7 +157,7 @@ function givenAgain({ body }: KeptAnswer): Accepted {
 export async function decide(
   tx: EntityManager,
   id: string,
-  { definition, input, caller, onBusy, budgets, child, registry }: Request,
+  { definition, input, caller, onBusy, bound, child, registry }: Request,
   checked: { readonly found: unknown } | undefined,
   verdict: Verdict,
 ): Promise<Decision> {
@@ -178,7 +177,7 @@ export async function decide(
       };
   const waits = blockers.length > 0;
   if (waits && (onBusy === 'refuse' || definition.overtakes)) verdict.refuse(busy(blockers));
-  const by: Acceptor = { operationId: id, caller, overtaken: overtaken.ended };
+  const by: Acceptor = { operationId: id, caller, overtaken: overtaken.ended, bound };
   // Not judged while others are at it: what is waited for may change everything.
   const judged =
     waits || !checked
@@ -201,12 +200,12 @@ export async function decide(
     caller.traceId,
     JSON.stringify({ kind: definition.name, target, actor: caller.actor }),
     definition.priority,
-    budgets && JSON.stringify(budgets),
+    bound.enforced ? JSON.stringify(bound.budgets) : null,
     child?.parentId ?? null,
     judged?.pastNoReturn ?? false,
   ]);
   if (!row) throw new Error('The operation was not written.');
-  if (budgets && row.crowded) verdict.refuse(tooMany(row.crowded, caller.actor, budgets));
+  if (row.crowded) verdict.refuse(tooMany(row.crowded, caller.actor, bound.budgets));
   markAppended(tx);
   const operation: OperationView = {
     id,

@@ -1,5 +1,4 @@
 import { type Blocker, defineProblem, type ProblemError } from '../errors/problem.js';
-import { type ObjectRef } from './define-operation.js';
 
 export const rateLimited = defineProblem({
   code: 'rate.limited',
@@ -14,6 +13,13 @@ export interface Budgets {
   readonly objects: Readonly<Record<string, number>>;
   /** For one caller. Those that are accepted in the same moment may pass it by a few. */
   readonly caller: number;
+}
+
+/** The budgets as far as one operation is concerned. */
+export interface Bound {
+  readonly budgets: Budgets;
+  /** False: it is not refused for them, but keeps to what has room where it can choose. */
+  readonly enforced: boolean;
 }
 
 export const unbounded: Budgets = { objects: {}, caller: 2 ** 31 - 1 };
@@ -44,7 +50,7 @@ const RETRY_AFTER_SECONDS = 1;
 /** The refusal: one blocker for each budget that is used up. */
 export function tooMany(crowded: readonly Crowded[], actor: string, budgets: Budgets): ProblemError {
   const blockers = crowded.map(({ type, id }): Blocker => {
-    const object: ObjectRef | null = id === null ? null : { type, id };
+    const object: Blocker['object'] = id === null ? null : { type, id };
     const most = object ? budgets.objects[type] : budgets.caller;
     const whose = object ? `${type} ${object.id}` : actor;
     return {

@@ -1,6 +1,7 @@
 import { type EntityManager } from 'typeorm';
 import { type z } from 'zod';
 import { type Problem, type ProblemDefinition } from '../errors/problem.js';
+import { type Bound, type Budgets } from './budgets.js';
 import { type Caller } from './caller.js';
 import { type LockRequest } from './locks.js';
 import { type PlanClaim } from './plan.js';
@@ -87,6 +88,8 @@ export interface Acceptor {
   readonly caller: Caller;
   /** Operations that were ended where they stood, so that this one need not wait: its agent calls carry them. */
   readonly overtaken: readonly OvertakenAttempt[];
+  /** For who chooses between objects: what has no room is chosen last, or not at all. */
+  readonly bound: Bound;
 }
 
 /** An operation's attempt number after it was overtaken: an agent that knows it refuses everything of before. */
@@ -140,7 +143,7 @@ export interface OperationDefinition<
    * Asks hosts what the accepting transaction cannot know (is the file there?). Changes nothing, and holds no transaction
    * while it waits for a host. What it found goes to `accept`, which follows at once.
    */
-  readonly check?: (services: Services, input: I, caller: Caller) => Promise<Found>;
+  readonly check?: (services: Services, input: I, caller: Caller, budgets: Budgets) => Promise<Found>;
   /**
    * In one transaction with the operation's row, under its locks: refuses by the state table, takes claims and holds,
    * inserts rows, decides. It waits for nothing but rows. An operation that had to wait for its locks is judged when it

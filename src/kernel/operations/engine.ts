@@ -100,6 +100,7 @@ export class OperationEngine {
       leases: this.leases,
       processId,
       timing: this.timing,
+      budgets: options.budgets ?? unbounded,
       children: new Children({
         pool,
         begin: (kind, input, by, child) => this.beginChild(kind, input, by, child),
@@ -268,13 +269,13 @@ export class OperationEngine {
   ): Request {
     const { budgets = unbounded } = this.options;
     // What overtakes must work while everything else hangs.
-    const bounded = caller.role !== 'system' && child === null && !definition.overtakes;
+    const enforced = caller.role !== 'system' && child === null && !definition.overtakes;
     return {
       definition,
       input,
       caller,
       onBusy,
-      budgets: bounded ? budgets : null,
+      bound: { budgets, enforced },
       child,
       registry: this.registry,
     };

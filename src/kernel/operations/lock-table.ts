@@ -122,10 +122,8 @@ export async function holdersOf(
   return rows.map(({ id }) => id);
 }
 
-async function enterObjects(
-  client: Connection,
-  objects: readonly { type: string; id: string }[],
-): Promise<void> {
+/** Until the transaction ends nobody else is granted a lock on these, or counted at them. */
+export async function enterObjects(client: Connection, objects: readonly LockedObject[]): Promise<void> {
   await rowsFrom(client, enter, [objects.map(lockKey).sort()]);
 }
 

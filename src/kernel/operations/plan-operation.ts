@@ -13,9 +13,11 @@ const refOf = ({ type, id }: { readonly type: string; readonly id: string }) => 
  * asked what acceptance would ask them. Rejects only when it cannot be said (`database.unavailable`).
  */
 export async function planOperation(dataSource: DataSource, request: Request): Promise<Plan> {
-  const { definition, input, caller, onBusy } = request;
+  const { definition, input, caller, onBusy, bound } = request;
   const checking = new AllRefusals();
-  const checked = await checking.attempt(async () => ({ found: await definition.check(input, caller) }));
+  const checked = await checking.attempt(async () => ({
+    found: await definition.check(input, caller, bound.budgets),
+  }));
   return inRolledBackTransaction(dataSource, async (tx) => {
     const verdict = new AllRefusals(checking.blockers);
     const { blockers, judged, accepted } = await decide(tx, newId(), request, checked, verdict);

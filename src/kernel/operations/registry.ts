@@ -1,4 +1,5 @@
 import { type EntityManager } from 'typeorm';
+import { type Budgets } from './budgets.js';
 import { type Caller } from './caller.js';
 import {
   type Acceptance,
@@ -24,7 +25,7 @@ export interface RegisteredOperation {
   parse(stored: unknown): unknown;
   target(input: unknown): ObjectRef;
   locks(input: unknown): readonly LockRequest[];
-  check(input: unknown, caller: Caller): Promise<unknown>;
+  check(input: unknown, caller: Caller, budgets: Budgets): Promise<unknown>;
   accept(tx: EntityManager, input: unknown, by: Acceptor, found: unknown): Promise<Acceptance<unknown>>;
   run(context: OperationContext<string>, plan: unknown): Promise<unknown>;
   settle(tx: EntityManager, plan: unknown, ending: Ending): Promise<void>;
@@ -59,7 +60,7 @@ export class OperationRegistry {
       parse: (stored) => definition.input.parse(stored),
       target: (input) => definition.target(input as I),
       locks: (input) => definition.locks(input as I),
-      check: async (input, caller) => definition.check?.(services, input as I, caller),
+      check: async (input, caller, budgets) => definition.check?.(services, input as I, caller, budgets),
       accept: (tx, input, by, found) => definition.accept(tx, input as I, by, found as Found),
       run: async (context, plan) => definition.run?.(context, plan as P, services),
       settle: async (tx, plan, ending) => definition.settle?.(tx, plan as P, ending),

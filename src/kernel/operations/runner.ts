@@ -7,6 +7,7 @@ import { ProblemError } from '../errors/problem.js';
 import { internalError, operationTimedOut } from '../errors/problems.js';
 import { failpoint } from '../failpoint.js';
 import { judge } from './acceptance.js';
+import { type Budgets } from './budgets.js';
 import { type Caller } from './caller.js';
 import { type Claimed, claimOperation, type TurnedBack } from './claim.js';
 import { endOperation, holdForAttention, type Outcome } from './ending.js';
@@ -46,6 +47,7 @@ export interface RunnerParts {
   readonly processId: string;
   readonly timing: EngineTiming;
   readonly children: Children;
+  readonly budgets: Budgets;
   readonly log: Log;
   readonly onAppended: () => void;
   readonly onFreed: (objects: readonly LockedObject[]) => void;
@@ -239,7 +241,8 @@ export class Runner {
     caller: Caller,
   ): Promise<unknown> {
     const input = definition.parse(claimed.input.asked);
-    const found = await definition.check(input, caller);
+    const { budgets } = this.parts;
+    const found = await definition.check(input, caller, budgets);
     return inTransaction(this.parts.dataSource, async (tx) => {
       await journal.fence(tx);
       // A commit whose answer was lost: what it decided stands.
@@ -247,7 +250,7 @@ export class Runner {
       if (before) return before.plan;
       const { plan, poolId } = await judge(
         tx,
-        { operationId: claimed.id, caller, overtaken: [] },
+        { operationId: claimed.id, caller, overtaken: [], bound: { budgets, enforced: false } },
         definition,
         input,
         found,

@@ -5,6 +5,10 @@ import { isProblem } from '../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
+import { clientOf, poolOf } from '../../kernel/database/statement.js';
+import { enterFull, fullAmong } from '../../kernel/operations/budget-room.js';
+import { type Budgets, tooMany } from '../../kernel/operations/budgets.js';
+import { type Acceptor } from '../../kernel/operations/define-operation.js';
 import { reachesSql } from '../storage/index.js';
 import { hostMemoryInsufficient } from './domain.errors.js';
 import { noHost, noMemory, ROOMS } from './domain.reasons.js';
@@ -77,20 +81,25 @@ async function ask(links: HostLink, hostId: string, domainId: string): Promise<b
 }
 
 /**
- * Before a start is promised: asks the hosts that would take it, the least loaded first, until one answers, and says which
- * did not. `host.unreachable` when none does. What does not depend on hosts is for `accept` to refuse.
+ * Before a start is promised: asks the hosts that would take it, in the order in which they would be chosen, until one answers,
+ * and says which did not. `host.unreachable` when none does. What does not depend on hosts is for `accept` to refuse.
  */
 export async function hostsAway(
   entities: EntityManager,
   links: HostLink,
   domainId: string,
+  budgets: Budgets,
 ): Promise<readonly string[]> {
   const domain = await findDomain(entities, domainId);
   if (!domain || !mayBegin('start', domain.state)) return [];
   const disks = await disksOf(entities, domainId);
   const rooms = await roomsFor(entities, domain.poolId, repositoriesOf(domain.boot, disks));
+  const fitting = rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad);
+  const ids = fitting.map(({ hostId }) => hostId);
+  const full = await fullAmong(poolOf(entities.connection), 'host', ids, budgets);
+  const isFull = (id: string): boolean => full.some((host) => host.id === id);
   const away: string[] = [];
-  for (const { hostId } of rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad)) {
+  for (const hostId of [...ids.filter((id) => !isFull(id)), ...ids.filter(isFull)]) {
     if (await answers(links, hostId, domainId)) return away;
     away.push(hostId);
   }
@@ -98,16 +107,24 @@ export async function hostsAway(
   return [];
 }
 
+interface Claimant {
+  readonly id: string;
+  readonly poolId: string;
+  readonly vcpus: number;
+  readonly memoryBytes: number;
+}
+
 /**
- * Chooses the least loaded host that reaches all these repositories, is not `away` and fits, and takes the domain's claim there, in the accepting transaction. The
- * host's row is locked while its claims are summed once more, so that parallel starts never overbook. One at which another
- * start is about to claim is more loaded than it looks: the next one is taken, and only when all are busy is one waited for.
+ * Chooses the least loaded host that reaches all these repositories, is not `away`, fits and has room for one operation more,
+ * and takes the domain's claim there, in the accepting transaction. Who is not refused for budgets goes to a full host where no
+ * other fits.
  */
 export async function claimHost(
   tx: EntityManager,
-  domain: { id: string; poolId: string; vcpus: number; memoryBytes: number },
+  domain: Claimant,
   repositoryIds: readonly string[],
   away: readonly string[],
+  { caller, bound }: Pick<Acceptor, 'caller' | 'bound'>,
 ): Promise<Room> {
   const reaching = await roomsFor(tx, domain.poolId, repositoryIds);
   const rooms = reaching.filter(({ hostId }) => !away.includes(hostId));
@@ -117,20 +134,52 @@ export async function claimHost(
       (await refusalOf(tx, 'domain', domain.id, [noHost])) ?? {},
     );
   const fitting = rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad);
-  for (let left = fitting.map(({ hostId }) => hostId); left.length > 0;) {
-    const chosen = await lockOneOf(tx, left);
-    const room = await firstRowOf<Room>(tx, CLAIM, [chosen, domain.id, domain.vcpus, domain.memoryBytes]);
-    if (room) return room;
-    left = left.filter((hostId) => hostId !== chosen);
-  }
+  const ids = fitting.map(({ hostId }) => hostId);
+  const client = await clientOf(tx);
+  const { budgets, enforced } = bound;
+  const full = await fullAmong(client, 'host', ids, budgets);
+  const isFull = (hostId: string): boolean => full.some(({ id }) => id === hostId);
+  const hasRoom = async (id: string): Promise<boolean> => {
+    const crowded = await enterFull(client, { type: 'host', id }, budgets);
+    if (crowded) full.push(crowded);
+    return !crowded;
+  };
+  const free = ids.filter((id) => !isFull(id));
+  const room = await claimOneOf(tx, domain, free, hasRoom);
+  if (room) return room;
+  if (full.length > 0 && enforced) throw tooMany(full, caller.actor, budgets);
+  const last = await claimOneOf(tx, domain, ids.filter(isFull), () => Promise.resolve(true));
+  if (last) return last;
   throw hostMemoryInsufficient(
     `No host has ${domain.memoryBytes} bytes of memory free.`,
     (await refusalOf(tx, 'domain', domain.id, [noMemory])) ?? {},
   );
 }
 
+/**
+ * The host's row is locked while its claims are summed once more, so that parallel starts never overbook. One at which another
+ * start is about to claim is more loaded than it looks: the next one is taken, and only when all are busy is one waited for.
+ */
+async function claimOneOf(
+  tx: EntityManager,
+  domain: Claimant,
+  hostIds: readonly string[],
+  mayTake: (hostId: string) => Promise<boolean>,
+): Promise<Room | undefined> {
+  for (let left = hostIds; ;) {
+    const [first, ...others] = left;
+    if (first === undefined) return undefined;
+    const chosen = await lockOneOf(tx, [first, ...others]);
+    if (await mayTake(chosen)) {
+      const room = await firstRowOf<Room>(tx, CLAIM, [chosen, domain.id, domain.vcpus, domain.memoryBytes]);
+      if (room) return room;
+    }
+    left = left.filter((hostId) => hostId !== chosen);
+  }
+}
+
 /** The first of them whose row nobody has locked; when all are, the first. */
-async function lockOneOf(tx: EntityManager, hostIds: readonly string[]): Promise<string | undefined> {
+async function lockOneOf(tx: EntityManager, hostIds: readonly [string, ...string[]]): Promise<string> {
   const free = await firstRowOf<{ id: string }>(
     tx,
     `select id from host where id = any($1::uuid[]) order by array_position($1::uuid[], id) limit 1

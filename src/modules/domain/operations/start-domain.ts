@@ -39,12 +39,14 @@ export const startDomain = defineOperation({
   deadlineMs: 120_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
-  check: ({ links, entities }: DomainServices, { domainId }) => hostsAway(entities, links, domainId),
-  accept: async (tx, { domainId, expected, because }, { operationId }, away) => {
+  check: ({ links, entities }: DomainServices, { domainId }, _caller, budgets) =>
+    hostsAway(entities, links, domainId, budgets),
+  accept: async (tx, { domainId, expected, because }, by, away) => {
+    const { operationId } = by;
     const domain = await lockDomainFor(tx, domainId, 'start', expected);
     await noteAsked(tx, domainId, 'start', { operationId, because });
     const disks = await disksOf(tx, domainId);
-    const room = await claimHost(tx, domain, repositoriesOf(domain.boot, disks), away);
+    const room = await claimHost(tx, domain, repositoriesOf(domain.boot, disks), away, by);
     const volumes = disks.map(({ volumeId, ...disk }) => ({ ...disk, id: volumeId }));
     await takeHolds(tx, room.hostId, domainId, volumes);
     const generation = domain.generation + 1;

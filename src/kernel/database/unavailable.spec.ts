@@ -1,3 +1,5 @@
+import { createServer } from 'node:net';
+import pg from 'pg';
 import { isDatabaseUnavailable } from './unavailable.js';
 
 const refusal = (code: string): Error => Object.assign(new Error('as PostgreSQL says it'), { code });
@@ -17,4 +19,19 @@ it.each([
 
 it.each(['23505', '40P01', '42601', '53400', '57014'])('a statement that fails with %s was wrong', (code) => {
   expect(isDatabaseUnavailable(refusal(code))).toBe(false);
+});
+
+it.each([
+  ['a connection of its own', (config: pg.ClientConfig) => new pg.Client(config).connect()],
+  ['a pool', (config: pg.PoolConfig) => new pg.Pool(config).query('select 1')],
+])('a database that takes the call and says nothing is away, for %s too', async (_, ask) => {
+  // It reads, so that it hears of a caller who has left.
+  const mute = createServer((socket) => socket.on('error', () => undefined).resume());
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+  const { port } = mute.address() as { port: number };
+  const error: unknown = await ask({ host: '127.0.0.1', port, connectionTimeoutMillis: 50 }).catch(
+    (refused: unknown) => refused,
+  );
+  await new Promise((resolve) => mute.close(resolve));
+  expect(isDatabaseUnavailable(error)).toBe(true);
 });

@@ -19,9 +19,9 @@ const SYSTEM = new Set([
   // The queue of a socket whose server takes nobody in.
   'EAGAIN',
 ]);
-/** What `pg` says without a code, and TypeORM once a connection that it lent was lost. */
+/** What `pg` says without a code (of one connection "timeout expired", of a pool at greater length), and TypeORM once a connection that it lent was lost. */
 const MESSAGES =
-  /Query runner already released|provided by a query runner was already released|Connection terminated|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout|The database is silent/;
+  /Query runner already released|provided by a query runner was already released|Connection terminated|^timeout expired$|timeout exceeded when trying to connect|connection error and is not queryable|Client was closed and is not queryable|Query read timeout|The database is silent/;
 
 /**
  * Was it the database that did not answer, rather than a statement that was wrong? Then nothing is known of what was

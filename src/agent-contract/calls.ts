@@ -14,6 +14,7 @@ import {
 } from './domain.js';
 import { readFacts, releaseJournal, subscribeState } from './host.js';
 import { beginReturn, destroyOvertaken, takeEpoch } from './host-return.js';
+import { fenceOperation } from './operation.js';
 import {
   attachRepository,
   checkFiles,
@@ -36,6 +37,7 @@ export const agentCalls = {
   deleteVolume,
   destroyOvertaken,
   detachRepository,
+  fenceOperation,
   forceOff,
   forgetDomain,
   inspectDomain,

@@ -7,5 +7,6 @@ export * from './frame.js';
 export * from './host.js';
 export * from './host-return.js';
 export * from './identity.js';
+export * from './operation.js';
 export * from './storage.js';
 export * from './version.js';

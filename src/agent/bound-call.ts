@@ -15,7 +15,12 @@ export interface CallContext {
   /** Set for a call that overtakes: what it found running. */
   readonly overtaken: Overtaken | null;
   /** For a write: resolves when no write of an older epoch of the host is under way any more. */
-  readonly olderIsOver: () => Promise<void>;
+  readonly olderEpochIsOver: () => Promise<void>;
+  /**
+   * For a write: refuses what waits of its operation at a lower attempt, and resolves when nothing else of the operation is
+   * under way any more.
+   */
+  readonly olderAttemptIsOver: () => Promise<void>;
   /** Opens the state stream on the connection that the call came by. */
   readonly subscribe: () => void;
 }
@@ -32,6 +37,8 @@ interface Conduct<T> {
   turn?: (input: T) => string;
   /** Goes past what runs and waits on its domain. */
   overtakes?: boolean;
+  /** The attempt that the input names: it is the fence's. */
+  attempt?: (input: T) => number;
 }
 
 /** A call whose input has been checked. */
@@ -40,6 +47,7 @@ export interface PreparedCall {
   readonly domain: DomainNumber | null;
   readonly turn: string | null;
   readonly overtakes: boolean;
+  readonly attempt: number | null;
   /** Runs the handler; the answer has passed the contract's own schema. */
   run(context: CallContext): Promise<unknown>;
 }
@@ -74,6 +82,7 @@ export function handle<I extends z.ZodType, O extends z.ZodType>(
         domain,
         turn: domain ? `domain ${domain.id}` : (conduct.turn?.(input) ?? null),
         overtakes: conduct.overtakes ?? false,
+        attempt: conduct.attempt?.(input) ?? null,
         run: async (context) => call.output.parse(await handler(input, context)),
       };
     },

@@ -4,19 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type FrameToServer, frameToServer, readFrame, type RequestFrame } from '../agent-contract/index.js';
 import { createFakeDriver, type FakeDriver } from '../hypervisor-driver/fake/index.js';
-import { createLogger } from '../kernel/logging/logger.js';
 import { newId } from '../kernel/schema/values.js';
 import { createFakeBackends } from '../storage-backend/backends.js';
-import { Dispatch } from './dispatch.js';
-import { Fencing } from './fencing.js';
-import { createHandlers } from './handlers/handlers.js';
-import { Inventory } from './inventory/inventory.js';
-import { simulatedMachine } from './inventory/machine.js';
-import { Journal } from './journal/journal.js';
+import { dispatchOver } from '../../test/support/dispatch-over.js';
+import { type Dispatch } from './dispatch.js';
+import { type Journal } from './journal/journal.js';
 import { LogFile, type LogHandle } from './journal/log-file.js';
-import { Turns } from './turns.js';
-import { VolumeUses } from './volume-uses.js';
-import { VolumeWatches } from './volume-watches.js';
 
 const full = (): Promise<never> =>
   Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' }));
@@ -44,32 +37,9 @@ describe('dispatch', () => {
   });
 
   const dispatch = async (openFile?: Parameters<typeof Journal.open>[3]): Promise<Dispatch> => {
-    const fencing = new Fencing();
-    const journal = await Journal.open(folder, fencing, Date.now, openFile);
-    journals.push(journal);
-    const inventory = new Inventory({
-      driver,
-      machine: () => Promise.resolve(simulatedMachine('boot')),
-      heartbeatMs: 60_000,
-    });
-    const uses = await VolumeUses.open(join(folder, 'uses'), driver);
-    const logger = createLogger(
-      { name: 'test', level: 'debug' },
-      { write: (line: string) => void (log += line) },
-    );
-    const watches = new VolumeWatches(backends, () => undefined, logger);
-    const takeEpoch = () => Promise.resolve(1);
-    const handlers = createHandlers({
-      driver,
-      backends,
-      uses,
-      journal,
-      inventory,
-      watches,
-      log: logger,
-      takeEpoch,
-    });
-    return new Dispatch({ handlers, journal, fencing, turns: new Turns(), log: logger });
+    const made = await dispatchOver({ folder, driver, backends, log: (line) => (log += line), openFile });
+    journals.push(made.journal);
+    return made.dispatch;
   };
   const backends = createFakeBackends();
   const ask = async (to: Dispatch, method: string, input: unknown, fenced = true): Promise<FrameToServer> => {

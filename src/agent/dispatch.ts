@@ -5,6 +5,7 @@ import { callFenced, callTimedOut, internalError, requestInvalid } from '../kern
 import { failpoint } from '../kernel/failpoint.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { newId } from '../kernel/schema/values.js';
+import { Acting } from './acting.js';
 import { type BoundCall, type CallContext, type Handlers, type PreparedCall } from './bound-call.js';
 import { type Fencing, type Numbers } from './fencing.js';
 import { type Outcome } from './journal/entry.js';
@@ -38,13 +39,17 @@ interface Running {
   write: Write;
   /** Until when somebody waits, by this process's monotonic clock. */
   until: number;
-  readonly done: Promise<unknown>;
+  /** Aborted by whoever refuses it while its turn has not come. */
+  readonly withdrawn: AbortController;
+  done: Promise<unknown>;
 }
 
 /** Takes a request to its handler, once: fenced, journalled, in its turn, and within its deadline. */
 export class Dispatch {
   private readonly bound: ReadonlyMap<string, BoundCall>;
+  /** By key: for those who ask the same again. */
   private readonly running = new Map<string, Running>();
+  private readonly acting = new Acting<Running>();
   private readonly now: () => number;
 
   constructor(private readonly parts: Parts) {
@@ -92,30 +97,41 @@ export class Dispatch {
     for (const overtaken of write.overtakes ?? [])
       this.parts.fencing.noteAttempt(overtaken.operationId, overtaken.attempt, this.now());
     const key = effectKey(write, prepared.input);
-    const running = this.running.get(key);
-    if (running) {
-      if (write.attempt > running.write.attempt) running.write = write;
-      running.until = Math.max(running.until, until);
+    const joined = this.running.get(key);
+    if (joined) {
+      if (write.attempt > joined.write.attempt) joined.write = write;
+      joined.until = Math.max(joined.until, until);
       this.parts.fencing.note(write, this.now());
-      return running.done;
+      return joined.done;
     }
     const past = this.parts.journal.find(key);
     if (past?.outcome?.kind === 'result') return Promise.resolve(past.outcome.result);
     if (past?.outcome && past.begin.attempt >= write.attempt)
       return Promise.reject(ProblemError.fromProblem(past.outcome.problem));
     this.parts.fencing.note(write, this.now());
-    const done = this.inTurn(prepared, key).finally(() => this.running.delete(key));
-    this.running.set(key, { write, until, done });
-    return done;
+    const running: Running = { write, until, withdrawn: new AbortController(), done: Promise.resolve() };
+    this.running.set(key, running);
+    running.done = this.inTurn(prepared, key, running).finally(() => this.running.delete(key));
+    return running.done;
   }
 
-  private inTurn(prepared: PreparedCall, key: string): Promise<unknown> {
-    const wanted = () => performance.now() < (this.running.get(key)?.until ?? 0);
-    const olderIsOver = () => this.olderIsOver(key);
-    const act = (signal: AbortSignal, overtaken: Overtaken | null) =>
-      this.act(prepared, key, { signal, wanted, overtaken, olderIsOver, subscribe: () => undefined });
-    if (prepared.turn === null) return Promise.resolve().then(() => act(new AbortController().signal, null));
-    if (!prepared.overtakes) return this.parts.turns.take(prepared.turn, (signal) => act(signal, null));
+  private inTurn(prepared: PreparedCall, key: string, running: Running): Promise<unknown> {
+    const about = {
+      wanted: () => performance.now() < running.until,
+      olderEpochIsOver: () => this.olderEpochIsOver(running),
+      olderAttemptIsOver: () => this.olderAttemptIsOver(running),
+      subscribe: () => undefined,
+    };
+    const act = async (signal: AbortSignal, overtaken: Overtaken | null) => {
+      signal.throwIfAborted();
+      this.refuseLate(running.write);
+      return this.acting.run(running, () =>
+        this.act(prepared, key, running, { ...about, signal, overtaken }),
+      );
+    };
+    if (prepared.turn === null) return act(new AbortController().signal, null);
+    if (!prepared.overtakes)
+      return this.parts.turns.take(prepared.turn, (signal) => act(signal, null), running.withdrawn.signal);
     return this.parts.turns.overtake(
       prepared.turn,
       callFenced('A force-off overtook the call.'),
@@ -123,13 +139,13 @@ export class Dispatch {
     );
   }
 
-  private async act(prepared: PreparedCall, key: string, context: CallContext): Promise<unknown> {
-    await Promise.resolve(); // until `running` holds this call: whoever comes later joins it
-    context.signal.throwIfAborted();
-    const write = this.running.get(key)?.write;
-    if (!write) throw new Error('A write began that is not entered as running.');
-    this.refuseLate(write);
-    const { call, operationId, step, attempt, hostEpoch, domain, overtakes } = write;
+  private async act(
+    prepared: PreparedCall,
+    key: string,
+    running: Running,
+    context: CallContext,
+  ): Promise<unknown> {
+    const { call, operationId, step, attempt, hostEpoch, domain, overtakes } = running.write;
     const overtaken = overtakes && { overtakes: [...overtakes] };
     const passing = { operationId, step };
     if (failpoint) await failpoint('agent.before-begin', passing);
@@ -152,6 +168,8 @@ export class Dispatch {
     try {
       if (failpoint) await failpoint('agent.after-begin', passing);
       context.signal.throwIfAborted();
+      // While the disk took its time, somebody may have come who makes it late.
+      this.refuseLate(running.write);
       const result = await prepared.run(context);
       if (failpoint) await failpoint('agent.before-end', passing);
       context.signal.throwIfAborted();
@@ -164,11 +182,24 @@ export class Dispatch {
     }
   }
 
-  /** Nothing under an older epoch of the host begins any more, once the call under this key is in the journal. */
-  private async olderIsOver(key: string): Promise<void> {
-    const epoch = this.running.get(key)?.write.hostEpoch ?? 0;
-    const older = [...this.running.values()].filter(({ write }) => write.hostEpoch < epoch);
-    await Promise.allSettled(older.map(({ done }) => done));
+  /** Nothing under an older epoch of the host begins any more, once this call has been noted. */
+  private olderEpochIsOver({ write: { hostEpoch } }: Running): Promise<void> {
+    return this.acting.over(({ write }) => write.hostEpoch < hostEpoch);
+  }
+
+  /** Nor does anything of a lower attempt of its operation. */
+  private olderAttemptIsOver({ write: { operationId, attempt, call } }: Running): Promise<void> {
+    for (const one of this.running.values()) {
+      const older = one.write.operationId === operationId && one.write.attempt < attempt;
+      if (!older || this.acting.has(one)) continue;
+      const reason = callFenced(`The operation is at attempt ${attempt}, the call at ${one.write.attempt}.`);
+      this.audit(one.write, reason);
+      one.withdrawn.abort(reason);
+    }
+    // Its own attempt too: a call may have been taken over by it. Others that only wait, as this one does, act on nothing.
+    return this.acting.over(
+      ({ write }) => write.operationId === operationId && write.attempt <= attempt && write.call !== call,
+    );
   }
 
   /** The work is done whether or not its end can be written: the caller gets its answer, the next start of the agent a duplicate. */
@@ -185,9 +216,13 @@ export class Dispatch {
       this.parts.fencing.check(write, write.whileBehind);
     } catch (error) {
       if (!isProblem(error, callFenced)) throw error;
-      this.parts.log.warn({ audit: 'call.fenced', ...write, reason: String(error) }, 'late call refused');
+      this.audit(write, error);
       throw error;
     }
+  }
+
+  private audit(write: Write, reason: Error): void {
+    this.parts.log.warn({ audit: 'call.fenced', ...write, reason: String(reason) }, 'late call refused');
   }
 }
 
@@ -197,12 +232,20 @@ function readNumbers(bound: BoundCall, prepared: PreparedCall, request: RequestF
   const { domain } = prepared;
   if (fence.domain && (fence.domain.id !== domain?.id || fence.domain.generation !== domain.generation))
     throw requestInvalid('The fence speaks of another domain or generation than the input.');
+  if (prepared.attempt !== null && prepared.attempt !== fence.attempt)
+    throw requestInvalid('The fence speaks of another attempt than the input.');
   const { operationId, step, attempt, hostEpoch, overtakes } = fence;
   const { name: call, whileBehind = false } = bound.call;
   return { call, whileBehind, operationId, step, attempt, hostEpoch, domain, overtakes };
 }
 
-const readOnly = { wanted: () => true, overtaken: null, olderIsOver: () => Promise.resolve() };
+const nothingIsOlder = () => Promise.resolve();
+const readOnly = {
+  wanted: () => true,
+  overtaken: null,
+  olderEpochIsOver: nothingIsOlder,
+  olderAttemptIsOver: nothingIsOlder,
+};
 
 /** The input has passed the contract's schema, so equal inputs have equal texts. */
 const effectKey = (write: Write, input: unknown): string =>

@@ -19,8 +19,11 @@ export interface Overtaken {
 export class Turns {
   private readonly lanes = new Map<string, Lane>();
 
-  /** Waits for its turn. Rejects with the overtaker's reason as soon as one comes, even if `work` then still hangs. */
-  take<T>(key: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Waits for its turn. Rejects with the overtaker's reason as soon as one comes, even if `work` then still hangs; and with
+   * the reason of `withdrawn` if it is aborted while the turn has not come.
+   */
+  take<T>(key: string, work: (signal: AbortSignal) => Promise<T>, withdrawn?: AbortSignal): Promise<T> {
     const lane = this.lane(key);
     return new Promise<T>((resolve, reject) => {
       const begin = () => {
@@ -38,7 +41,15 @@ export class Turns {
         doing.then(resolve, reject);
         void turn.settled.then(() => this.leave(key, lane, turn));
       };
-      lane.queue.push({ begin, refuse: reject });
+      const waiting = { begin, refuse: reject };
+      lane.queue.push(waiting);
+      const leave = () => {
+        const place = lane.queue.indexOf(waiting);
+        if (place < 0) return;
+        lane.queue.splice(place, 1);
+        reject(withdrawn?.reason as Error);
+      };
+      withdrawn?.addEventListener('abort', leave, { once: true });
       this.pump(key, lane);
     });
   }

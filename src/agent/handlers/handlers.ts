@@ -1,5 +1,6 @@
 import {
   capabilityAbsent,
+  fenceOperation,
   readConsoleLog,
   readFacts,
   releaseJournal,
@@ -31,6 +32,14 @@ export function createHandlers(parts: Parts): Handlers {
     ...domainHandlers({ driver, backends, uses, onForgotten: (id) => inventory.forget(id) }),
     ...storageHandlers(backends, uses, watches),
     ...returnHandlers(parts),
+    fenceOperation: handle(
+      fenceOperation,
+      async (_input, { olderAttemptIsOver }) => {
+        await olderAttemptIsOver();
+        return {};
+      },
+      { attempt: ({ attempt }) => attempt },
+    ),
     readConsoleLog: handle(readConsoleLog, async ({ domainId, consoleId, tail }) => ({
       text: await serialConsoles(driver).consoleLog(domainId, consoleId, tail),
     })),

@@ -25,8 +25,8 @@ export function returnHandlers({
   return {
     beginReturn: handle(
       beginReturn,
-      async (_input, { olderIsOver }) => {
-        await olderIsOver();
+      async (_input, { olderEpochIsOver }) => {
+        await olderEpochIsOver();
         const living = (await driver.list()).filter(lives);
         log.warn({ audit: 'host.return_began', living: living.length }, 'this host was declared dead');
         return { guests: living.map((guest) => ({ ...guest, volumes: uses.of(guest.id) })) };

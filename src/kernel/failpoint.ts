@@ -30,11 +30,16 @@ export const failpoints = [
   'undo.after-intent',
   'undo.before-done',
   'undo.after-done',
+  'probe.before-ask',
+  'probe.before-done',
+  'probe.after-done',
   'end.before-commit',
   'end.after-commit',
   // Whoever gives an object on to those that wait.
   'turn.before-commit',
   'turn.after-commit',
+  // Runner and agent: nothing of an older attempt acts on the host any more.
+  'fence.answered',
   // Whoever takes an operation back.
   'cancel.before-commit',
   'cancel.after-commit',

@@ -68,8 +68,14 @@ export interface StepWork<R> {
    */
   readonly undo?: (result: R | null, fencing: StepFencing, failure: Problem | null) => Promise<void>;
   /**
+   * For a step that asks a host for something that cannot be undone, or need not be: sees to it, when the operation goes
+   * back, that what it has not heard the end of does not happen later. Not asked after a step that ended, or was refused.
+   * Idempotent.
+   */
+  readonly withdraw?: (fencing: StepFencing) => Promise<unknown>;
+  /**
    * Asks whether the step had its effect, once nobody else can say, and never acts late: the caller may have turned to
-   * something else. The problem of a host that does not answer means that it cannot be known yet. Without it the
+   * something else. What it says must stay true: it fences the host first, so that no older attempt acts after it. The problem of a host that does not answer means that it cannot be known yet. Without it the
    * operation waits for somebody's word.
    */
   readonly probe?: (fencing: StepFencing) => Promise<{ happened: true; result: R } | { happened: false }>;

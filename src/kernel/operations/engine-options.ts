@@ -55,6 +55,8 @@ export interface EngineTiming {
   /** Between tries of a step whose host does not answer: the first, and the longest. */
   readonly retryFirst: number;
   readonly retryMost: number;
+  /** How long a host may stay away while a step is taken back, before the operation needs attention. */
+  readonly undoPatience: number;
 }
 
 export const defaultTiming: EngineTiming = {
@@ -65,4 +67,5 @@ export const defaultTiming: EngineTiming = {
   deaf: 2_000,
   retryFirst: 100,
   retryMost: 2_000,
+  undoPatience: 60_000,
 };

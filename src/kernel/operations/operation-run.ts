@@ -24,6 +24,7 @@ import { type EngineTiming, type Log } from './engine-options.js';
 import { Journal } from './journal.js';
 import { type Lease } from './lease.js';
 import { NothingMoreToUndo, OutcomeUnknown } from './superseded.js';
+import { surelyRefused } from './surely-refused.js';
 
 const PROGRESS_EVERY_MS = 300;
 
@@ -54,7 +55,11 @@ export interface RunParts {
   goOn(): Promise<AbortSignal>;
 }
 
-type Undo = (fencing: StepFencing) => Promise<void>;
+interface Undo {
+  readonly act: (fencing: StepFencing) => Promise<unknown>;
+  /** False: it only withdraws what has not happened. */
+  readonly takesBack: boolean;
+}
 
 /** The context that a definition's `run` works with: one attempt at one operation. */
 export class OperationRun implements OperationContext<string> {
@@ -86,7 +91,9 @@ export class OperationRun implements OperationContext<string> {
 
   /** Is there anything that could be undone? */
   get undoable(): boolean {
-    return this.undos.size > 0;
+    return [...this.undos].some(
+      ([name, { takesBack }]) => takesBack || (!this.past && this.isUnderWay(name)),
+    );
   }
 
   /** Past the point of no return. */
@@ -144,7 +151,7 @@ export class OperationRun implements OperationContext<string> {
     this.direction = 'back';
     for (const [name, undo] of [...this.undos].reverse()) {
       const position = this.positionOf(name);
-      if (steps.get(name)?.state === 'undone') continue;
+      if (steps.get(name)?.state === 'undone' || (!undo.takesBack && !this.isUnderWay(name))) continue;
       const passing = { operationId: this.operationId, step: name };
       if (failpoint) await failpoint('undo.before-intent', passing);
       await persist(() => journal.undoing(position));
@@ -205,12 +212,21 @@ export class OperationRun implements OperationContext<string> {
     return position;
   }
 
-  private remember<R>(name: string, { undo }: StepWork<R>): void {
-    if (!undo || this.undos.has(name)) return;
-    this.undos.set(name, (fencing) => {
-      const known = this.parts.steps.get(name);
-      return undo((known?.result ?? null) as R | null, fencing, known?.error ?? null);
-    });
+  private remember<R>(name: string, { undo, withdraw }: StepWork<R>): void {
+    if (this.undos.has(name)) return;
+    if (undo) {
+      const act = (fencing: StepFencing): Promise<void> => {
+        const known = this.parts.steps.get(name);
+        return undo((known?.result ?? null) as R | null, fencing, known?.error ?? null);
+      };
+      this.undos.set(name, { act, takesBack: true });
+    } else if (withdraw) this.undos.set(name, { act: withdraw, takesBack: false });
+  }
+
+  /** What it asked for may still happen. */
+  private isUnderWay(name: string): boolean {
+    const known = this.parts.steps.get(name);
+    return known !== undefined && known.state !== 'done' && !surelyRefused(known.error);
   }
 
   private async fail(name: string, problem: ProblemError): Promise<ProblemError> {
@@ -232,13 +248,15 @@ export class OperationRun implements OperationContext<string> {
     if (!known) throw unknown('it was never begun.', false);
     if (!probe) throw unknown('only somebody who looks can tell.', false);
     await persist(() => lease.check());
+    const passing = { operationId: this.operationId, step: name };
+    if (failpoint) await failpoint('probe.before-ask', passing);
     let answer;
     try {
-      answer = await probe({ operationId: this.operationId, step: name, attempt: this.attempt });
+      answer = await probe({ ...passing, attempt: this.attempt });
     } catch (error) {
       lease.lost.throwIfAborted();
       if (isDatabaseUnavailable(error)) throw error;
-      if (isAway(error) && error instanceof ProblemError)
+      if (error instanceof ProblemError && mayChange(error))
         throw new OutcomeUnknown(
           {
             ...error.toProblem(this.caller.traceId),
@@ -248,11 +266,13 @@ export class OperationRun implements OperationContext<string> {
         );
       throw unknown(this.asProblem(error, name).detail, false);
     }
+    if (failpoint) await failpoint('probe.before-done', passing);
     if (!answer.happened)
       throw await this.fail(name, operationTimedOut(`The step ${name} was not done within its time.`));
     const result = asStored(answer.result);
     await persist(() => journal.done(this.positionOf(name), result));
     steps.set(name, { name, state: 'done', result, error: null });
+    if (failpoint) await failpoint('probe.after-done', passing);
     this.allow(await this.parts.goOn());
     this.direction = 'forward';
     return result;
@@ -260,17 +280,15 @@ export class OperationRun implements OperationContext<string> {
 
   private async undoStep(name: string, undo: Undo): Promise<void> {
     try {
-      await this.try(`undo ${name}`, undo, true);
+      await this.try(`undo ${name}`, undo.act, true, AbortSignal.timeout(this.parts.timing.undoPatience));
     } catch (error) {
       this.parts.lease.lost.throwIfAborted();
       if (isDatabaseUnavailable(error)) throw error;
-      const reason =
-        error instanceof OutcomeUnknown
-          ? error.reason
-          : this.asProblem(error, `undo ${name}`).toProblem(this.caller.traceId);
+      const why = error instanceof OutcomeUnknown ? error : this.asProblem(error, `undo ${name}`);
+      const reason = why instanceof OutcomeUnknown ? why.reason : why.toProblem(this.caller.traceId);
       throw new OutcomeUnknown(
         { ...reason, detail: `The step ${name} could not be undone: ${reason.detail}` },
-        error instanceof OutcomeUnknown && error.askAgain,
+        why instanceof OutcomeUnknown ? why.askAgain : mayChange(why),
       );
     }
   }
@@ -278,12 +296,13 @@ export class OperationRun implements OperationContext<string> {
   /**
    * A host or a database that does not answer says nothing about the effect: the same call is made again, under the same
    * operation and step, and the agent answers a duplicate from its journal. When the time is over with a call that may
-   * have arrived, the outcome is unknown.
+   * have arrived, the outcome is unknown. So it is when a host has stayed away for as long as `patience` lasts.
    */
   private async try<R>(
     step: string,
     run: (fencing: StepFencing) => Promise<R>,
     mayHaveActed: boolean,
+    patience?: AbortSignal,
   ): Promise<R> {
     const { lease, timing, persist } = this.parts;
     const { timeOver } = this;
@@ -301,11 +320,13 @@ export class OperationRun implements OperationContext<string> {
         if (!away && !timeOver.aborted) throw error;
         acted ||= !(error instanceof ProblemError && error.hadNoEffect);
         const pause = Math.min(timing.retryFirst * 2 ** tried, timing.retryMost);
-        if (!timeOver.aborted) {
+        const enough = (): boolean =>
+          timeOver.aborted || (patience?.aborted === true && !isDatabaseUnavailable(error));
+        if (!enough()) {
           await delay(pause, undefined, { signal: this.signal }).catch(() => undefined);
         }
         lease.lost.throwIfAborted();
-        if (!timeOver.aborted) continue;
+        if (!enough()) continue;
         const last = away && error instanceof ProblemError ? error : operationTimedOut('Its time is over.');
         if (!acted) throw last;
         const reason = last.toProblem(this.caller.traceId);
@@ -333,6 +354,10 @@ export class OperationRun implements OperationContext<string> {
 
 const isAway = (error: unknown): boolean =>
   isProblem(error, hostUnreachable, callTimedOut) || isDatabaseUnavailable(error);
+
+/** It may be another answer when it is asked again: the host is away, its journal's disk is full, its storage is not there. */
+const mayChange = (problem: ProblemError): boolean =>
+  isAway(problem) || (problem.definition.retry === 'later' && problem.code !== internalError.code);
 
 /** As a second runner would read it from the journal, so that no operation works only while nothing crashes. */
 function asStored<R>(result: R): R {

@@ -14,7 +14,7 @@ const step = z
       .enum(['running', 'done', 'failed', 'undoing', 'undone', 'abandoned'])
       .meta({ id: 'OperationStepState' })
       .describe(
-        '`abandoned`: the operation was ended while the step was at work, and another saw to what came of it.',
+        '`abandoned`: the operation was ended while the step was at work, and another saw to what came of it. `undone`: taken back; or, where nothing can be, what its host has not done it never does.',
       ),
     startedAt: instant,
     endedAt: instant.nullable(),

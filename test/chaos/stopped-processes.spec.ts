@@ -142,3 +142,88 @@ describe('a worker that stands still between its last look at its lease and its 
     400_000,
   );
 });
+
+describe('an agent that stands still with a call in its hands, until the operation was cancelled', () => {
+  /** Runs, and does not hear the power button. */
+  const stubborn = async (name: string): Promise<string> => {
+    const { poolId } = arena;
+    const where = { name, poolId, path: `/srv/${name}`, create: true, shared: true };
+    const hostId = arena.hosts[0]?.id;
+    const made = await begin('/v1/storage-repositories', { ...where, hostId });
+    await arena.api.ended(made.id);
+    const file = (path: string) => ({ repositoryId: made.target.id, path });
+    const boot = { kernel: file('vmlinuz'), initramfs: file('initrd.img'), commandLine: 'ignore-shutdown' };
+    const created = await begin('/v1/domains', { name, poolId, memoryBytes: 16 << 20, boot });
+    await arena.api.ended(created.id);
+    const { id } = await begin(`/v1/domains/${created.target.id}/start`);
+    expect((await arena.api.ended(id)).state).toBe('succeeded');
+    return created.target.id;
+  };
+  const begin = (path: string, body: object = {}) =>
+    arena.api.ask<{ id: string; target: { id: string } }>('POST', path, body);
+  const times = (domain: string, effect: 'asked' | 'ended') =>
+    effectsOf(arena)
+      .filter((one) => one.domainId === domain && one.effect === effect)
+      .map(({ at }) => at);
+  /** Its end, whether or not it needed attention on the way. */
+  const ended = (operation: string) =>
+    eventually(
+      async () => {
+        const now = await arena.api.ask<{ state: string; endedAt: string | null }>(
+          'GET',
+          `/v1/operations/${operation}`,
+        );
+        return now.endedAt !== null && { state: now.state, at: Date.parse(now.endedAt) };
+      },
+      { within: 60_000, what: 'its end' },
+    );
+
+  const cases = [
+    { kind: 'domain.shutdown', step: 'ask-guest', verb: 'shutdown', effect: 'asked' },
+    { kind: 'domain.reboot', step: 'force-off-guest', verb: 'reboot', effect: 'ended' },
+  ] as const;
+  const places = [
+    { where: 'in its journal', role: 'agent', point: 'agent.after-begin' },
+    { where: 'in its socket', role: 'worker', point: 'step.before-act' },
+  ] as const;
+  const all = cases.flatMap((one) =>
+    places.flatMap((place) => STOPPED_MS.map((ms) => ({ ...one, ...place, ms }))),
+  );
+
+  it.each(all)(
+    '$kind, $step $where, for $ms ms: nothing of it happens after the cancel has ended',
+    async ({ kind, step, verb, effect, role, point, ms }) => {
+      const name = `${verb}-${role}-${ms}`;
+      const domain = await stubborn(name);
+      const agent = arena.agent(hostOf(domain));
+      signals.plan({ id: name, targetId: domain, kind, role, point: `${point}:${step}`, act: 'hold' });
+      const { id } = await begin(`/v1/domains/${domain}/${verb}`, { deadlineSeconds: 1, force: true });
+      try {
+        await eventually(() => Promise.resolve(signals.hit(name)), { what: 'the call', within: 30_000 });
+        agent.pause();
+        // The call goes on: into an agent that stands still, or within it once that is woken.
+        signals.release(name);
+        await delay(ms / 2);
+        await begin(`/v1/operations/${id}/cancel`);
+        await delay(ms / 2);
+        const { endedAt } = await arena.api.ask<{ endedAt: string | null }>('GET', `/v1/operations/${id}`);
+        expect(endedAt).toBeNull();
+      } finally {
+        agent.resume();
+      }
+      const { state, at } = await ended(id);
+      expect(state).toBe('cancelled');
+      await convergedAfter(arena);
+      const happened = times(domain, effect);
+      say(`${name}: it happened ${happened.length} times, before the end of the cancel`);
+      expect(happened.length).toBeLessThanOrEqual(1);
+      expect(happened.filter((one) => one > at)).toEqual([]);
+    },
+    400_000,
+  );
+
+  const hostOf = (domain: string): string => {
+    const [started] = effectsOf(arena).filter((one) => one.domainId === domain && one.effect === 'started');
+    return arena.hosts.find(({ id }) => id === started?.hostId)?.agent ?? '';
+  };
+});

@@ -50,28 +50,55 @@ const halted = (stage: Stage): Promise<string> => stage.domain();
 const newId = (): Promise<string> => Promise.resolve(randomUUID());
 const forced = { deadlineSeconds: 1, force: true };
 
-/** A start that stands in its agent, and what somebody else does meanwhile. */
-const duringStart =
-  (meanwhile: (stage: Stage, id: string, arm: () => void) => Promise<unknown>) =>
+/** An operation whose step stands in the agent, and what somebody else does meanwhile. */
+const during =
+  (
+    asked: { kind: string; step: string; verb: string; body?: object },
+    meanwhile: (stage: Stage, id: string, arm: () => void) => Promise<unknown>,
+  ) =>
   async (stage: Stage, id: string, arm: () => void): Promise<void> => {
-    const held = stage.lay(id, 'domain.start', 'agent', 'agent.after-begin:start-guest', 'hold');
+    const { kind, step, verb: name, body } = asked;
+    const held = stage.lay(id, kind, 'agent', `agent.after-begin:${step}`, 'hold');
     try {
-      await stage.acknowledged('POST', `/v1/domains/${id}/start`);
+      await stage.acknowledged('POST', `/v1/domains/${id}/${name}`, body);
       await stage.hit(held);
       await meanwhile(stage, id, arm);
     } finally {
       stage.signals.release(held);
     }
   };
+const start = { kind: 'domain.start', step: 'start-guest', verb: 'start' };
+const shutdown = { kind: 'domain.shutdown', step: 'ask-guest', verb: 'shutdown' };
+const forcedReboot = { kind: 'domain.reboot', step: 'force-off-guest', verb: 'reboot', body: forced };
+const pause = { kind: 'domain.pause', step: 'pause-guest', verb: 'pause' };
 
-async function cancel(stage: Stage, id: string, arm: () => void): Promise<void> {
-  arm();
-  const [start] = await stage.arena.rows<{ id: string }>(
-    `select id from operation where target_id = $1 and kind = 'domain.start'`,
-    [id],
+const operationOf = async (stage: Stage, id: string, kind: string): Promise<string> => {
+  const [row] = await stage.arena.rows<{ id: string }>(
+    `select id from operation where target_id = $1 and kind = $2`,
+    [id, kind],
   );
-  await stage.acknowledged('POST', `/v1/operations/${start?.id}/cancel`, {}, ['operation.bad_state']);
-}
+  return row?.id ?? '';
+};
+
+const cancel =
+  (kind: string) =>
+  async (stage: Stage, id: string, arm: () => void): Promise<void> => {
+    arm();
+    const operation = await operationOf(stage, id, kind);
+    await stage.acknowledged('POST', `/v1/operations/${operation}/cancel`, {}, ['operation.bad_state']);
+  };
+
+/** As if its time were over with its step in the agent's hands: the host is asked what came of it. */
+const doubt =
+  (kind: string) =>
+  async (stage: Stage, id: string, arm: () => void): Promise<void> => {
+    arm();
+    await stage.arena.rows(
+      `update operation set state = 'needs_attention', attempt = attempt + 1, lease_owner = null, lease_until = null,
+         attend_at = now(), error = '{"code": "host.unreachable"}' where id = $1`,
+      [await operationOf(stage, id, kind)],
+    );
+  };
 
 export const objectWays: readonly Way[] = [
   {
@@ -95,7 +122,7 @@ export const objectWays: readonly Way[] = [
     name: 'domain.start+cancelled',
     kind: 'domain.start',
     prepare: halted,
-    ask: duringStart(cancel),
+    ask: during(start, cancel('domain.start')),
     expected: { domain: 'halted', effects: { started: [0, 1], ended: [0, 1] }, states: ['cancelled'] },
   },
   {
@@ -118,10 +145,18 @@ export const objectWays: readonly Way[] = [
     expected: { domain: 'paused', effects: { paused: 1 } },
   },
   {
+    name: 'domain.pause+doubted',
+    kind: 'domain.pause',
+    prepare: running,
+    ask: during(pause, doubt('domain.pause')),
+    // Whoever was asked for it before the doubt is late: it happened before the host was asked, or never does.
+    expected: { effects: { paused: [0, 1], resumed: [0, 1] }, states: ['succeeded', 'failed'] },
+  },
+  {
     name: 'domain.pause+waiting',
     kind: 'domain.pause',
     prepare: halted,
-    ask: duringStart(verb('pause?onBusy=wait')),
+    ask: during(start, verb('pause?onBusy=wait')),
     expected: { domain: 'paused', effects: { started: 1, paused: 1 } },
   },
   {
@@ -159,6 +194,13 @@ export const objectWays: readonly Way[] = [
     expected: { domain: 'halted', effects: { asked: [1, 2], ended: 1 } },
   },
   {
+    name: 'domain.shutdown+cancelled',
+    kind: 'domain.shutdown',
+    prepare: (stage) => stage.running({ stubborn: true }),
+    ask: during(shutdown, cancel('domain.shutdown')),
+    expected: { domain: 'running', effects: { asked: [0, 1] }, states: ['cancelled'] },
+  },
+  {
     name: 'domain.force_off',
     kind: 'domain.force_off',
     prepare: running,
@@ -169,7 +211,7 @@ export const objectWays: readonly Way[] = [
     name: 'domain.force_off+overtaking',
     kind: 'domain.force_off',
     prepare: halted,
-    ask: duringStart(verb('force-off')),
+    ask: during(start, verb('force-off')),
     expected: { domain: 'halted', effects: { started: [0, 1], ended: [0, 1] } },
   },
   {
@@ -185,6 +227,14 @@ export const objectWays: readonly Way[] = [
     prepare: (stage) => stage.running({ stubborn: true }),
     ask: verb('reboot', forced),
     expected: { domain: 'running', effects: { asked: [1, 2], ended: 1, started: 1 } },
+  },
+  {
+    name: 'domain.reboot+cancelled',
+    kind: 'domain.reboot',
+    prepare: (stage) => stage.running({ stubborn: true }),
+    ask: during(forcedReboot, cancel('domain.reboot')),
+    // Asked before; ended only if that was under way when it was cancelled.
+    expected: { effects: { asked: 1, ended: [0, 1] }, states: ['cancelled'] },
   },
   {
     name: 'domain.delete',

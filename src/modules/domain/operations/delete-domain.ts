@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { forgetDomain } from '../../../agent-contract/index.js';
+import { forgetDomain, inspectDomain } from '../../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
@@ -10,7 +10,7 @@ import { expectedRevision, revisionStale } from '../../../kernel/schema/revision
 import { uuid } from '../../../kernel/schema/values.js';
 import { domainBadState, domainNotFound } from '../domain.errors.js';
 import { lockDomainFor } from '../domain.rows.js';
-import { type DomainServices } from './services.js';
+import { type DomainServices, withdraw } from './services.js';
 
 interface DeletePlan {
   readonly domainId: string;
@@ -45,10 +45,13 @@ export const deleteDomain = defineOperation({
     };
   },
   run: async (context, plan: DeletePlan, services: DomainServices) => {
-    const { domainId, generation, lastHost } = plan;
+    const { domainId, generation } = plan;
+    // One that never ran has nothing on a host.
+    const lastHost = generation === 0 ? null : plan.lastHost;
+    const host = lastHost && { hostId: lastHost.id, hostEpoch: lastHost.epoch };
     await context.step('forget-on-host', {
       run: async (fencing) => {
-        if (!lastHost || generation === 0) return null;
+        if (!lastHost) return null;
         const fence = { ...fencing, hostEpoch: lastHost.epoch, domain: { id: domainId, generation } };
         try {
           await services.links.call(
@@ -58,11 +61,25 @@ export const deleteDomain = defineOperation({
             { fence, signal: context.signal },
           );
         } catch (error) {
-          // A host that is away must not keep a domain alive: when it is back, its snapshot names a domain that nobody knows.
           // One whose connection broke under the call may be there all the time, and is asked again.
-          if (!isProblem(error, hostUnreachable) || !error.hadNoEffect) throw error;
+          if (!isAway(error)) throw error;
         }
         return null;
+      },
+      withdraw: async (fencing) => {
+        if (host) await withdraw(context, services, host, fencing);
+      },
+      probe: async (fencing) => {
+        if (!host) return { happened: true, result: null };
+        try {
+          await withdraw(context, services, host, fencing);
+        } catch (error) {
+          if (!isAway(error)) throw error;
+          return { happened: true, result: null };
+        }
+        const { signal } = context;
+        const { domain } = await services.links.call(host.hostId, inspectDomain, { domainId }, { signal });
+        return domain ? { happened: false } : { happened: true, result: null };
       },
     });
     await context.pointOfNoReturn();
@@ -88,3 +105,6 @@ export const deleteDomain = defineOperation({
     });
   },
 });
+
+/** A host that is away must not keep a domain alive: when it is back, its snapshot names a domain that nobody knows. */
+const isAway = (error: unknown): boolean => isProblem(error, hostUnreachable) && error.hadNoEffect;

@@ -42,7 +42,7 @@ export const forceOffDomain = defineOperation({
     await context.pointOfNoReturn();
     await context.step('force-off-guest', {
       run: (fencing) => forceOffGuest(context, services, plan, fencing),
-      probe: () => foundEnded(context, services, plan, null),
+      probe: (fencing) => foundEnded(context, services, plan, fencing, null),
     });
   },
   settle,

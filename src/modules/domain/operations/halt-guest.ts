@@ -2,7 +2,7 @@ import { askShutdown, awaitHalt, forceOff, inspectDomain } from '../../../agent-
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
 import { domainDidNotHalt } from '../domain.errors.js';
 import { livingStates } from '../domain.states.js';
-import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
+import { askHost, type DomainPlan, type DomainServices, onHost, record, withdraw } from './services.js';
 
 export interface HaltPlan extends DomainPlan {
   readonly deadlineSeconds: number;
@@ -29,7 +29,8 @@ export async function haltGuest(
       await onHost(context, services, plan, fencing, askShutdown, { domainId, generation });
       return { at: Date.now() };
     },
-    probe: () => foundEnded(context, services, plan, { at: Date.now() }),
+    withdraw: (fencing) => withdraw(context, services, plan, fencing),
+    probe: (fencing) => foundEnded(context, services, plan, fencing, { at: Date.now() }),
   });
   const halted = await context.step('await-halt', {
     run: async () => {
@@ -43,14 +44,16 @@ export async function haltGuest(
       await record(context, plan, observed);
       return !livingStates.includes(observed.state);
     },
-    probe: () => foundEnded(context, services, plan, true),
+    probe: (fencing) => foundEnded(context, services, plan, fencing, true),
   });
   if (halted) return;
   if (!plan.force) throw domainDidNotHalt(`The guest did not shut down within ${plan.deadlineSeconds} s.`);
   await commit();
   await context.step('force-off-guest', {
     run: (fencing) => forceOffGuest(context, services, plan, fencing),
-    probe: () => foundEnded(context, services, plan, null),
+    // And which of the two it was is written down.
+    withdraw: (fencing) => foundEnded(context, services, plan, fencing, null),
+    probe: (fencing) => foundEnded(context, services, plan, fencing, null),
   });
 }
 
@@ -59,9 +62,10 @@ export async function foundEnded<R>(
   context: Pick<Context, 'signal' | 'transaction' | 'operationId'>,
   services: DomainServices,
   plan: DomainPlan,
+  fencing: StepFencing,
   result: R,
 ): Promise<{ happened: true; result: R } | { happened: false }> {
-  const domain = await askHost(context, services, plan);
+  const domain = await askHost(context, services, plan, fencing);
   if (domain && livingStates.includes(domain.state)) return { happened: false };
   if (!domain) await record(context, plan, gone(plan));
   return { happened: true, result };

@@ -37,7 +37,7 @@ export const pauseDomain = defineOperation({
         return null;
       },
       undo: (_, fencing, failure) => turnGuestBack(context, services, plan, fencing, resume, failure),
-      probe: () => foundIn(context, services, plan, 'paused'),
+      probe: (fencing) => foundIn(context, services, plan, fencing, 'paused'),
     });
   },
   settle,

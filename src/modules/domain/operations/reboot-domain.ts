@@ -54,7 +54,7 @@ export const rebootDomain = defineOperation({
         return null;
       },
       undo: (_, fencing, failure) => undoStart(context, services, started, fencing, failure),
-      probe: () => foundStarted(context, services, started, null),
+      probe: (fencing) => foundStarted(context, services, started, fencing, null),
     });
   },
   settle,

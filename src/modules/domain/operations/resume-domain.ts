@@ -37,7 +37,7 @@ export const resumeDomain = defineOperation({
         return null;
       },
       undo: (_, fencing, failure) => turnGuestBack(context, services, plan, fencing, pause, failure),
-      probe: () => foundIn(context, services, plan, 'running'),
+      probe: (fencing) => foundIn(context, services, plan, fencing, 'running'),
     });
   },
   settle,

@@ -6,6 +6,7 @@ import {
   inspectDomain,
   type ObservedDomain,
 } from '../../../agent-contract/index.js';
+import { fenceOperationOn } from '../../../host-link/fence-operation.js';
 import { type HostLink } from '../../../host-link/host-link.js';
 import {
   type Ending,
@@ -56,12 +57,25 @@ export const onHost = <C extends AgentCall>(
 export const attemptsOf = (overtaken: readonly OvertakenAttempt[]): OvertakenAttempt[] =>
   overtaken.map(({ operationId, attempt }) => ({ operationId, attempt }));
 
-/** The host's own word on the plan's generation, written down; null when it does not know it. */
+/** Of a step that asked the host and did not hear what came of it: what was not done by now never is. */
+export const withdraw = (
+  context: Context,
+  services: DomainServices,
+  host: Pick<DomainPlan, 'hostId' | 'hostEpoch'>,
+  fencing: StepFencing,
+): Promise<void> => fenceOperationOn(services.links, host, fencing, context.signal);
+
+/**
+ * The host's own word on the plan's generation, written down; null when it does not know it. Asked once nothing of an older
+ * attempt acts there any more, so that it stays true.
+ */
 export async function askHost(
   context: Context,
   services: DomainServices,
   plan: DomainPlan,
+  fencing: StepFencing,
 ): Promise<ObservedDomain | null> {
+  await withdraw(context, services, plan, fencing);
   const { domain } = await services.links.call(
     plan.hostId,
     inspectDomain,

@@ -81,7 +81,7 @@ export const startDomain = defineOperation({
         return { hostId: plan.hostId };
       },
       undo: (_, fencing, failure) => undoStart(context, services, plan, fencing, failure),
-      probe: () => foundStarted(context, services, plan, { hostId: plan.hostId }),
+      probe: (fencing) => foundStarted(context, services, plan, fencing, { hostId: plan.hostId }),
     });
   },
   settle,

@@ -1,13 +1,9 @@
 import { type DomainSpec, inspectDomain, startDomain as start } from '../../../agent-contract/index.js';
 import { isDatabaseUnavailable } from '../../../kernel/database/unavailable.js';
 import { isProblem, type Problem } from '../../../kernel/errors/problem.js';
-import {
-  callTimedOut,
-  hostUnreachable,
-  internalError,
-  operationTimedOut,
-} from '../../../kernel/errors/problems.js';
+import { callTimedOut, hostUnreachable, internalError } from '../../../kernel/errors/problems.js';
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
+import { surelyRefused } from '../../../kernel/operations/surely-refused.js';
 import { livingStates } from '../domain.states.js';
 import { forceOffGuest } from './halt-guest.js';
 import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
@@ -41,9 +37,10 @@ export async function foundStarted<R>(
   context: Context,
   services: DomainServices,
   plan: DomainPlan,
+  fencing: StepFencing,
   result: R,
 ): Promise<{ happened: true; result: R } | { happened: false }> {
-  return (await askHost(context, services, plan)) ? { happened: true, result } : { happened: false };
+  return (await askHost(context, services, plan, fencing)) ? { happened: true, result } : { happened: false };
 }
 
 /** Takes a start back: nothing runs afterwards, and a late call of that start is refused. A refused one began nothing. */
@@ -54,9 +51,7 @@ export async function undoStart(
   fencing: StepFencing,
   failure: Problem | null,
 ): Promise<void> {
-  const surelyNothing =
-    failure !== null && ![internalError.code, operationTimedOut.code].includes(failure.code);
-  if (!surelyNothing) await forceOffGuest(context, services, plan, fencing);
+  if (!surelyRefused(failure)) await forceOffGuest(context, services, plan, fencing);
 }
 
 async function runsAfterAll(

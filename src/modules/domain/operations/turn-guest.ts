@@ -1,7 +1,7 @@
 import { type pauseDomain, type resumeDomain } from '../../../agent-contract/index.js';
 import { isProblem, type Problem } from '../../../kernel/errors/problem.js';
-import { internalError, operationTimedOut } from '../../../kernel/errors/problems.js';
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
+import { surelyRefused } from '../../../kernel/operations/surely-refused.js';
 import { domainBadState, hostDomainNotFound } from '../../../agent-contract/index.js';
 import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
 
@@ -16,8 +16,7 @@ export async function turnGuestBack(
   call: typeof pauseDomain | typeof resumeDomain,
   failure: Problem | null,
 ): Promise<void> {
-  // A host that refused has done nothing.
-  if (failure !== null && ![internalError.code, operationTimedOut.code].includes(failure.code)) return;
+  if (surelyRefused(failure)) return;
   const { domainId, generation } = plan;
   try {
     await record(
@@ -35,8 +34,9 @@ export async function foundIn(
   context: Context,
   services: DomainServices,
   plan: DomainPlan,
+  fencing: StepFencing,
   state: 'paused' | 'running',
 ): Promise<{ happened: true; result: null } | { happened: false }> {
-  const domain = await askHost(context, services, plan);
+  const domain = await askHost(context, services, plan, fencing);
   return domain?.state === state ? { happened: true, result: null } : { happened: false };
 }

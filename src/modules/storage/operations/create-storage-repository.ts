@@ -19,10 +19,10 @@ import { newId, uuid } from '../../../kernel/schema/values.js';
 import { hostNotFound } from '../../host/index.js';
 import { poolNotFound, requirePool } from '../../pool/index.js';
 import { recordRoom, requireAnswer } from '../executor.js';
-import { repositoryExists, repositoryNameTaken } from '../storage.errors.js';
+import { repositoryExists, repositoryNameTaken, repositoryUnavailable } from '../storage.errors.js';
 import { insertRepository, refuseRepositoryId } from '../storage.rows.js';
 import { createStorageRepositoryInput, plainFolder } from '../storage.schema.js';
-import { announce, onExecutor, type StorageServices } from './services.js';
+import { announce, onExecutor, type StorageServices, withdraw } from './services.js';
 
 interface ChosenHost {
   readonly hostId: string;
@@ -103,6 +103,18 @@ export const createStorageRepository = defineOperation({
         // A folder that was refused has no mark of ours.
         if (failure !== null && failure.code !== internalError.code) return;
         await onExecutor(context, services, first, fencing, detachRepository, { repository });
+      },
+      // Who finds room there found the mark.
+      probe: async (fencing) => {
+        await withdraw(context, services, first, fencing);
+        try {
+          const { signal } = context;
+          const found = await services.links.call(first.hostId, repositoryRoom, { repository }, { signal });
+          return { happened: true, result: found };
+        } catch (error) {
+          if (!isProblem(error, repositoryUnavailable)) throw error;
+          return { happened: false };
+        }
       },
     });
     const reached = await context.step('attach-others', {

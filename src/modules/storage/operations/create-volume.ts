@@ -20,7 +20,7 @@ import {
 } from '../storage.errors.js';
 import { insertVolume, lockRepositoryFor, refuseVolumeId, requireRepository } from '../storage.rows.js';
 import { createVolumeInput, wholeSectors } from '../storage.schema.js';
-import { announce, onExecutor, refreshRoom, type StorageServices } from './services.js';
+import { announce, findBytes, onExecutor, refreshRoom, type StorageServices } from './services.js';
 
 interface CreatePlan {
   readonly volume: VolumeRef;
@@ -86,6 +86,11 @@ export const createVolume = defineOperation({
         // The bytes that are there are another's.
         if (failure?.code === volumeExists.code) return;
         await onExecutor(context, services, executor, fencing, unmake, { volume });
+      },
+      probe: async (fencing) => {
+        const found = await findBytes(context, services, executor, fencing, volume);
+        if (found?.sizeBytes !== sizeBytes) return { happened: false };
+        return { happened: true, result: { allocatedBytes: found.allocatedBytes } };
       },
     });
     await refreshRoom(context, services, executor);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { detachRepository, type RepositoryRef } from '../../../agent-contract/index.js';
+import { detachRepository, type RepositoryRef, repositoryRoom } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
@@ -15,7 +15,7 @@ import {
 } from '../storage.errors.js';
 import { lockRepositoryFor } from '../storage.rows.js';
 import { refuseRepositoryNotEmpty } from '../storage.usage.js';
-import { announce, nothingBegan, onExecutor, type StorageServices } from './services.js';
+import { announce, nothingBegan, onExecutor, type StorageServices, withdraw } from './services.js';
 
 interface DeletePlan {
   readonly id: string;
@@ -79,6 +79,28 @@ export const deleteStorageRepository = defineOperation({
           }
         }
         return { keptTheMark };
+      },
+      withdraw: async (fencing) => {
+        for (const host of plan.hosts)
+          await withdraw(context, services, host, fencing).catch((error: unknown) => {
+            // Nor must it keep alive a deletion that nobody wants any more: what stays `deleting` is deleted by asking again.
+            if (!isProblem(error, hostUnreachable)) throw error;
+          });
+      },
+      probe: async (fencing) => {
+        const keptTheMark: string[] = [];
+        for (const { repository, ...host } of plan.hosts) {
+          try {
+            await withdraw(context, services, host, fencing);
+            const { signal } = context;
+            await services.links.call(host.hostId, repositoryRoom, { repository }, { signal });
+            return { happened: false };
+          } catch (error) {
+            if (isProblem(error, hostUnreachable)) keptTheMark.push(host.hostId);
+            else if (!isProblem(error, repositoryUnavailable)) throw error;
+          }
+        }
+        return { happened: true, result: { keptTheMark } };
       },
     });
     await context.pointOfNoReturn();

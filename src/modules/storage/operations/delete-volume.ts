@@ -2,12 +2,12 @@ import { type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { deleteVolume as unmake, type VolumeRef } from '../../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
-import { isProblem } from '../../../kernel/errors/problem.js';
-import { callFenced, callTimedOut, hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
-import { defineOperation, type OperationContext } from '../../../kernel/operations/define-operation.js';
+import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { claimed } from '../../../kernel/operations/plan.js';
+import { surelyRefused } from '../../../kernel/operations/surely-refused.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import {
   chooseExecutor,
@@ -19,7 +19,14 @@ import {
 import { repositoryUnavailable, volumeBadState, volumeInUse, volumeNotFound } from '../storage.errors.js';
 import { lockVolumeFor } from '../storage.rows.js';
 import { refuseVolumeInUse } from '../storage.usage.js';
-import { announce, nothingBegan, onExecutor, refreshRoom, type StorageServices } from './services.js';
+import {
+  announce,
+  findBytes,
+  nothingBegan,
+  onExecutor,
+  refreshRoom,
+  type StorageServices,
+} from './services.js';
 
 interface DeletePlan {
   readonly volume: VolumeRef;
@@ -73,16 +80,20 @@ export const deleteVolume = defineOperation({
     const { volume, executor } = plan;
     await context.step('remove-bytes', {
       run: async (fencing) => {
-        try {
-          await onExecutor(context, services, executor, fencing, unmake, { volume });
-        } catch (error) {
-          if (isProblem(error) && !isProblem(error, ...unknownOutcome)) {
-            await giveBack(context, { id: volume.id, poolId: plan.poolId });
-          }
-          throw error;
-        }
+        await onExecutor(context, services, executor, fencing, unmake, { volume });
         return null;
       },
+      // Bytes that are gone cannot be brought back: then it stays `deleting`, which only another delete may touch.
+      undo: async (_, fencing, failure) => {
+        if (!surelyRefused(failure) && !(await findBytes(context, services, executor, fencing, volume)))
+          return;
+        const { poolId } = plan;
+        await context.transaction((tx) => becomeReady(tx, { id: volume.id, poolId }, context.operationId));
+      },
+      probe: async (fencing) =>
+        (await findBytes(context, services, executor, fencing, volume))
+          ? { happened: false }
+          : { happened: true, result: null },
     });
     await context.pointOfNoReturn();
     await refreshRoom(context, services, executor);
@@ -106,16 +117,6 @@ export const deleteVolume = defineOperation({
       await becomeReady(tx, { id: volume.id, poolId }, operationId);
   },
 });
-
-/** After these the bytes may be gone: the volume stays `deleting`, which only another delete may touch. */
-const unknownOutcome = [hostUnreachable, callTimedOut, callFenced];
-
-async function giveBack(
-  context: OperationContext<string>,
-  volume: { id: string; poolId: string },
-): Promise<void> {
-  await context.transaction((tx) => becomeReady(tx, volume, context.operationId));
-}
 
 async function becomeReady(
   tx: EntityManager,

@@ -1,11 +1,14 @@
 import { type EntityManager } from 'typeorm';
 import {
+  inspectVolume,
   repositoryRoom,
   type AgentCall,
   type CallInput,
   type CallOutput,
+  type VolumeRef,
 } from '../../../agent-contract/index.js';
 import { firstRowOf } from '../../../kernel/database/sql.js';
+import { fenceOperationOn } from '../../../host-link/fence-operation.js';
 import { type HostLink } from '../../../host-link/host-link.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { appendEvent } from '../../../kernel/events/append-event.js';
@@ -31,6 +34,27 @@ export const onExecutor = <C extends AgentCall>(
     fence: { ...fencing, hostEpoch: host.hostEpoch, domain: null },
     signal: context.signal,
   });
+
+/** Of a step that asked the host and did not hear what came of it: what was not done by now never is. */
+export const withdraw = (
+  context: OperationContext<string>,
+  services: StorageServices,
+  host: Pick<Executor, 'hostId' | 'hostEpoch'>,
+  fencing: StepFencing,
+): Promise<void> => fenceOperationOn(services.links, host, fencing, context.signal);
+
+/** A volume's bytes as the host finds them once nothing of an older attempt acts there any more, so that it stays true. */
+export async function findBytes(
+  context: OperationContext<string>,
+  services: StorageServices,
+  executor: Executor,
+  fencing: StepFencing,
+  volume: VolumeRef,
+): Promise<CallOutput<typeof inspectVolume>['found']> {
+  await withdraw(context, services, executor, fencing);
+  const { signal } = context;
+  return (await services.links.call(executor.hostId, inspectVolume, { volume }, { signal })).found;
+}
 
 /** Asks how much room is left, for people to see. A host that does not say keeps nobody from ending the operation. */
 export async function refreshRoom(

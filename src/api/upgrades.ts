@@ -48,7 +48,7 @@ export class Upgrades implements OnApplicationBootstrap, BeforeApplicationShutdo
     // Not left half open: the client could keep it so, and the server from stopping.
     socket.once('finish', () => socket.destroy());
     const { status, title } = problem.definition;
-    const body = JSON.stringify(problem.toProblem(traceId));
+    const body = JSON.stringify(problem.toAnswer(traceId));
     socket.end(
       [
         `HTTP/1.1 ${status} ${title}`,
@@ -57,6 +57,7 @@ export class Upgrades implements OnApplicationBootstrap, BeforeApplicationShutdo
         'content-type: application/problem+json',
         `content-length: ${Buffer.byteLength(body)}`,
         `domus-trace-id: ${traceId}`,
+        ...(problem.retryAfterSeconds === undefined ? [] : [`retry-after: ${problem.retryAfterSeconds}`]),
         ...this.headerLines,
         '',
         body,

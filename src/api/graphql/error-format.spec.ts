@@ -1,6 +1,7 @@
 import { buildSchema, GraphQLError, graphqlSync } from 'graphql';
 import { pino } from 'pino';
 import { requestInvalid } from '../../kernel/errors/problems.js';
+import { rateLimited } from '../../kernel/operations/budgets.js';
 import { makeErrorFormatter, subscriptionError } from './error-format.js';
 
 const logged = () => {
@@ -39,6 +40,20 @@ describe('an error in GraphQL', () => {
       },
     ]);
     expect(lines).toEqual([]);
+  });
+
+  it('says when to ask again, as the header does in REST, also in a subscription', () => {
+    const { log } = logged();
+    const refusal = rateLimited('Too many.', { retryAfterSeconds: 7 });
+    const result = run('{ a }', () => {
+      throw refusal;
+    });
+    const { response } = makeErrorFormatter(log)({ ...result, errors: result.errors ?? [] }, asked);
+    expect(response.errors[0]?.extensions).toMatchObject({ code: 'rate.limited', retryAfterSeconds: 7 });
+    expect(subscriptionError(log, refusal, 'trace').extensions).toMatchObject({ retryAfterSeconds: 7 });
+    expect(subscriptionError(log, requestInvalid('No.'), 'trace').extensions).not.toHaveProperty(
+      'retryAfterSeconds',
+    );
   });
 
   it('that nobody expected is told to nobody and logged once', () => {

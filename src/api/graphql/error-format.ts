@@ -1,18 +1,18 @@
 import { type ExecutionResult, GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { type Logger } from 'pino';
-import { type FieldError, type Problem, ProblemError } from '../../kernel/errors/problem.js';
+import { type AnsweredProblem, type FieldError, ProblemError } from '../../kernel/errors/problem.js';
 import { requestInvalid, requestMalformed } from '../../kernel/errors/problems.js';
 import { reportFailure, toProblemError } from '../failure.js';
 
 export interface FormattedError extends GraphQLFormattedError {
-  readonly extensions: { [key: string]: unknown } & Problem;
+  readonly extensions: { [key: string]: unknown } & AnsweredProblem;
 }
 
 const formatted = (problem: ProblemError, traceId: string, error?: GraphQLError): FormattedError => ({
   message: problem.detail,
   ...(error?.locations ? { locations: error.locations } : {}),
   ...(error?.path ? { path: error.path } : {}),
-  extensions: { ...problem.toProblem(traceId) },
+  extensions: { ...problem.toAnswer(traceId) },
 });
 
 /** A request that was refused as a whole: no token, no readable body. */
@@ -59,7 +59,7 @@ export function subscriptionError(log: Logger, error: unknown, traceId: string):
   const problem =
     error instanceof GraphQLError ? problemOf(error) : (mercuriusProblem(error) ?? toProblemError(error));
   reportFailure(log, problem, { traceId, field: 'subscription' });
-  return new GraphQLError(problem.detail, { extensions: { ...problem.toProblem(traceId) } });
+  return new GraphQLError(problem.detail, { extensions: { ...problem.toAnswer(traceId) } });
 }
 
 /** Mercurius' `errorFormatter`: every error carries a problem, and what nobody expected is logged once and not told. */

@@ -1,7 +1,7 @@
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
-import { problem } from '../../kernel/errors/problem.js';
+import { problem, retryAfterSeconds } from '../../kernel/errors/problem.js';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 type Schemas = Record<string, { [key: string]: Json }>;
@@ -67,6 +67,9 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
       schema instanceof z.ZodType ? convert(schema, schemaType) : undefined,
   });
   const { components } = convert(problem, 'output');
+  const answered = components['Problem'];
+  if (answered && isRecord(answered['properties']))
+    answered['properties']['retryAfterSeconds'] = convert(retryAfterSeconds, 'output').schema;
   const schemas = { ...document.components?.schemas, ...components } as NonNullable<
     NonNullable<OpenAPIObject['components']>['schemas']
   >;

@@ -24,7 +24,7 @@ export function answerProblem(
   const [type, body] =
     path === GRAPHQL_PATH
       ? ['application/json; charset=utf-8', graphqlErrorBody(problem, id)]
-      : ['application/problem+json', problem.toProblem(id)];
+      : ['application/problem+json', problem.toAnswer(id)];
   // Text, so that neither a response schema nor a serializer of the route touches it.
   void reply
     .serializer((text: string) => text)

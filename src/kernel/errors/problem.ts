@@ -33,6 +33,15 @@ export const problem = z
   .meta({ id: 'Problem' });
 
 export type Problem = z.output<typeof problem>;
+
+/** Beside the problem in an answer, where somebody can say it. What is kept of a refusal has none: it would be stale. */
+export const retryAfterSeconds = z
+  .int()
+  .min(0)
+  .describe(
+    'After how many seconds to ask again, as in the header Retry-After. Absent where nobody can say.',
+  );
+export type AnsweredProblem = Problem & { readonly retryAfterSeconds?: number };
 export type Blocker = z.output<typeof blocker>;
 export type FieldError = z.output<typeof fieldError>;
 export type RetryAdvice = z.output<typeof retryAdvice>;
@@ -47,7 +56,7 @@ export interface ProblemDefinition {
 interface ProblemDetails {
   blockers?: Blocker[];
   errors?: FieldError[];
-  /** Sent as `Retry-After`. */
+  /** Sent as `Retry-After`, and in the answer's body. */
   retryAfterSeconds?: number;
   /** Logged where the problem is answered; never sent. */
   cause?: unknown;
@@ -92,6 +101,12 @@ export class ProblemError extends Error {
       errors: this.errors,
       traceId,
     };
+  }
+
+  /** As it is answered on either face. */
+  toAnswer(traceId: string): AnsweredProblem {
+    const after = this.retryAfterSeconds;
+    return { ...this.toProblem(traceId), ...(after === undefined ? {} : { retryAfterSeconds: after }) };
   }
 
   /** Rebuilds a problem that came over the host link, or out of an operation's row. */

@@ -118,7 +118,10 @@ export async function acceptOperation(
     return await acceptOnce(dataSource, request, once);
   } catch (error) {
     if (!isDatabaseUnavailable(error)) throw error;
-    throw databaseUnavailable('The database does not answer; nothing was promised.', { cause: error });
+    throw databaseUnavailable('The database does not answer; nothing was promised.', {
+      retryAfterSeconds: 1,
+      cause: error,
+    });
   }
 }
 

@@ -28,9 +28,10 @@ async function refused(): Promise<void> {
   expect(read.headers['retry-after']).toBe('1');
   expect(performance.now() - began).toBeLessThan(1_500);
   const { errors } = await server.graphql('{ pools { nodes { id } } }');
-  expect(errors[0]?.extensions).toMatchObject({ status: 503, code: 'database.unavailable' });
+  const problem = { status: 503, code: 'database.unavailable', retryAfterSeconds: 1 };
+  expect(errors[0]?.extensions).toMatchObject(problem);
   const write = await server.rest('POST', '/v1/pools', { name: 'second' });
-  expect(write.body).toMatchObject({ status: 503, code: 'database.unavailable' });
+  expect([write.body, write.headers['retry-after']]).toEqual([expect.objectContaining(problem), '1']);
   const ready = await server.fastify.inject({ method: 'GET', url: '/readyz' });
   expect(ready.statusCode).toBe(503);
   expect((await server.fastify.inject({ method: 'GET', url: '/healthz' })).statusCode).toBe(200);

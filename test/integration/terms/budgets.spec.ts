@@ -69,7 +69,9 @@ it('of many at once exactly as many are accepted as the budget of the host allow
   const planned = await pool.rest('POST', `/v1/domains/${last}/start?dryRun=true`);
   expect(planned.body.blockers).toMatchObject([{ code: 'rate.limited', object: { type: 'host' } }]);
   const { errors }: Body = await pool.graphql(`mutation { startDomain(id: "${last}") { id } }`);
-  expect(errors[0].extensions).toMatchObject({ code: 'rate.limited', status: 429 });
+  const again = { code: 'rate.limited', status: 429, retryAfterSeconds: 1 };
+  expect(errors[0].extensions).toMatchObject(again);
+  expect(refused[0]?.body).toMatchObject(again);
 });
 
 it('of many at once exactly as many are accepted as the budget of the repository allows', async () => {

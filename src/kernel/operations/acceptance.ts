@@ -70,7 +70,7 @@ export interface Decision {
 
 type Judged = { plan: unknown; poolId: string | null } & Pick<
   Acceptance<unknown>,
-  'moreLocks' | 'claims' | 'pastNoReturn'
+  'moreLocks' | 'claims' | 'effects' | 'pastNoReturn'
 >;
 
 const insert: Statement = {
@@ -261,10 +261,10 @@ export async function judge(
   found: unknown,
 ): Promise<Judged> {
   const decided = await definition.accept(tx, input, by, found);
-  const { poolId, moreLocks = [], plan, claims = [], pastNoReturn = false } = decided;
+  const { poolId, moreLocks = [], plan, claims = [], effects = [], pastNoReturn = false } = decided;
   const blockers = await takeLocks(await clientOf(tx), by.operationId, moreLocks, { onBusy: 'refuse' });
   if (blockers.length > 0) throw busy(blockers);
-  return { plan: plan ?? null, poolId, moreLocks, claims, pastNoReturn };
+  return { plan: plan ?? null, poolId, moreLocks, claims, effects, pastNoReturn };
 }
 
 function busy(blockers: readonly Blocker[]): ProblemError {

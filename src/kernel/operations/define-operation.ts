@@ -4,7 +4,7 @@ import { type Problem, type ProblemDefinition } from '../errors/problem.js';
 import { type Bound, type Budgets } from './budgets.js';
 import { type Caller } from './caller.js';
 import { type LockRequest } from './locks.js';
-import { type PlanClaim } from './plan.js';
+import { type PlanClaim, type PlanEffect } from './plan.js';
 
 /** What an object is called in `target`, events and locks: `domain`, `storage_repository`. */
 export interface ObjectRef {
@@ -19,6 +19,8 @@ export interface Acceptance<P> {
   readonly moreLocks?: readonly LockRequest[];
   /** What is taken and from what, for those who ask for the plan. */
   readonly claims?: readonly PlanClaim[];
+  /** What else has happened to whom in the accepting transaction, for them too. */
+  readonly effects?: readonly PlanEffect[];
   /** Everything that matters happened in the accepting transaction: it can only be ended, never cancelled. */
   readonly pastNoReturn?: boolean;
   /** What `run` gets: JSON, stored in the operation's row. It holds every decision, so that a second runner makes none anew. */

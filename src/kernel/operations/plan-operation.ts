@@ -36,6 +36,7 @@ export async function planOperation(dataSource: DataSource, request: Request): P
         mode: lock.mode,
       })),
       claims: [...(judged?.claims ?? [])],
+      effects: [...(judged?.effects ?? [])],
     };
   });
 }

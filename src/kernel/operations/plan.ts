@@ -21,6 +21,14 @@ const planClaim = z
   })
   .meta({ id: 'PlanClaim' });
 
+const planEffect = z
+  .object({
+    what: z.string().describe('`operations_ended`, `domains_halted`, `volumes_at_risk`, ...'),
+    count: z.int().describe('How many in all.'),
+    first: z.array(planObject).describe('The first of them, twenty at most.'),
+  })
+  .meta({ id: 'PlanEffect' });
+
 /** The answer to a dry run: one shape for every write. */
 export const plan = z
   .object({
@@ -41,6 +49,11 @@ export const plan = z
       .describe('Operations that it would end where they stand: of verbs that never wait.'),
     locks: z.array(planLock).describe('What it would hold until it ends.'),
     claims: z.array(planClaim).describe('What it would take, and from what.'),
+    effects: z
+      .array(planEffect)
+      .describe(
+        'What it would do to other objects at once, of writes that concern many: what a declare-dead ends.',
+      ),
   })
   .meta({
     id: 'Plan',
@@ -49,10 +62,20 @@ export const plan = z
 
 export type Plan = z.output<typeof plan>;
 export type PlanClaim = z.output<typeof planClaim>;
+export type PlanEffect = z.output<typeof planEffect>;
 
 /** One line of what an acceptance takes; without an amount where it is not counted. */
 export const claimed = (type: string, id: string, what: string, amount: number | null = null): PlanClaim => ({
   object: { type, id },
   what,
   amount,
+});
+
+const NAMED = 20;
+
+/** One line of what an acceptance does to others, of which there may be very many. */
+export const effect = (what: string, type: string, ids: readonly string[]): PlanEffect => ({
+  what,
+  count: ids.length,
+  first: ids.slice(0, NAMED).map((id) => ({ type, id })),
 });

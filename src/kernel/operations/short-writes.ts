@@ -112,7 +112,15 @@ export class ShortWrites {
       await verdict.attempt(() => work(tx), await clientOf(tx));
       return verdict.blockers;
     });
-    const nothing = { waitsFor: [], steps: [], chosen: [], overtakes: [], locks: [], claims: [] };
+    const nothing = {
+      waitsFor: [],
+      steps: [],
+      chosen: [],
+      overtakes: [],
+      locks: [],
+      claims: [],
+      effects: [],
+    };
     return { kind, target, allowed: blockers.length === 0, blockers, ...nothing };
   }
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { HostLink } from '../../host-link/host-link.js';
+import { requestInvalid } from '../../kernel/errors/problems.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
 import { type Started, type Terms } from '../../kernel/operations/terms.js';
 import { OperationStarter } from '../operation/index.js';
@@ -22,9 +23,16 @@ export class MaintenanceService {
     engine.register(returnHost, services);
   }
 
-  declareDead(hostId: string, input: DeclareDeadInput, terms: Terms): Promise<Started> {
-    const { name, reason } = input;
+  /** Throws `request.invalid` without a name and a reason, unless it is only planned. */
+  async declareDead(hostId: string, input: DeclareDeadInput, terms: Terms): Promise<Started> {
+    const { name = null, reason } = input;
     const caller = { ...terms.caller, reason: reason ?? terms.caller.reason };
+    if (!terms.dryRun && name === null)
+      throw requestInvalid("Type the host's name.", { errors: [{ path: 'name', message: 'is required' }] });
+    if (!terms.dryRun && caller.reason === null)
+      throw requestInvalid('Say why the host is declared dead.', {
+        errors: [{ path: 'reason', message: 'is required, here or in Domus-Reason' }],
+      });
     const whole = { hostId, name, expected: terms.expected };
     return this.starter.start(declareHostDead, whole, { ...terms, caller }, { ...whole, reason });
   }

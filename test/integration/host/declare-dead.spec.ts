@@ -75,6 +75,10 @@ describe('declare-dead', () => {
       status: 422,
       body: { code: 'host.name_mismatch', errors: [{ path: 'name' }] },
     });
+    expect(await declare(host, { name: undefined })).toMatchObject({
+      status: 422,
+      body: { code: 'request.invalid', errors: [{ path: 'name' }] },
+    });
     expect(await declare(host, { reason: undefined })).toMatchObject({
       status: 422,
       body: { code: 'request.invalid', errors: [{ path: 'reason' }] },
@@ -119,6 +123,53 @@ describe('declare-dead', () => {
     expect(await pool.operate('POST', `/v1/domains/${id}/start`)).toMatchObject({ state: 'succeeded' });
     expect(await pool.domain(id)).toMatchObject({ hostId: other(host).id, generation: generation + 1 });
   });
+
+  it('says in a dry run, before anybody types the name, what it would end, halt and put at risk: just that comes of it', async () => {
+    const volumeId = await aSharedVolume();
+    await pool.source.query(`update host set state = 'offline' where id = $1`, [second().id]);
+    const running = await aRunningDomain({ disks: [{ volumeId }] });
+    const hanging = await pool.aDomain();
+    const host = first();
+    const { faults } = host.driver();
+    faults.plan('start', { kind: 'hang' });
+    const start = await pool.rest('POST', `/v1/domains/${hanging}/start`);
+    await eventually(async () => faults.hanging === 1, { what: 'the start' });
+    await pool.source.query(`update host set state = 'online' where id = $1`, [second().id]);
+    await host.stopAgent();
+    await lost(host);
+
+    const content = () => Promise.all(['host', 'domain', 'claim', 'hold', 'object_lock', 'event'].map(rows));
+    const before = await content();
+    const path = `/v1/hosts/${host.id}/declare-dead?dryRun=true`;
+    const planned = await pool.rest('POST', path, {});
+    const effects = [
+      { what: 'operations_ended', count: 1, first: [{ type: 'operation', id: start.body.id }] },
+      // The other domain has never run: with its start it is free of the host.
+      { what: 'domains_halted', count: 1, first: [{ type: 'domain', id: running }] },
+      { what: 'volumes_at_risk', count: 1, first: [{ type: 'volume', id: volumeId }] },
+    ];
+    expect([planned.status, planned.body]).toMatchObject([200, { allowed: true, blockers: [], effects }]);
+    const { data, extensions }: Body = await pool.graphql(
+      `mutation ($id: ID!) { declareHostDead(id: $id, input: {}, dryRun: true) { id } }`,
+      { id: host.id },
+    );
+    expect([data.declareHostDead, extensions.plans.declareHostDead.effects]).toEqual([null, effects]);
+    // The wrong name is refused in a plan, too, and shows nothing of another host.
+    const wrong = (await pool.rest('POST', path, { name: second().name })).body;
+    expect(wrong).toMatchObject({
+      allowed: false,
+      blockers: [{ code: 'host.name_mismatch' }],
+      effects: [],
+    });
+    expect(await content()).toEqual(before);
+
+    const { result } = await declaredDead(host);
+    expect(result).toMatchObject({ domains: [running], volumesAtRisk: [{ volumeId }] });
+    expect((await pool.rest('GET', `/v1/operations/${start.body.id}`)).body).toMatchObject({
+      state: 'failed',
+      error: { code: 'host.declared_dead' },
+    });
+  }, 30_000);
 
   it('takes the reason from the header, and is the same in GraphQL', async () => {
     const host = second();

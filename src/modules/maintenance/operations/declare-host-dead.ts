@@ -5,10 +5,10 @@ import { firstRowOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable, requestInvalid } from '../../../kernel/errors/problems.js';
 import { appendEvent } from '../../../kernel/events/append-event.js';
-import { type Caller } from '../../../kernel/operations/caller.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { type OperationEngine } from '../../../kernel/operations/engine.js';
 import { exclusive } from '../../../kernel/operations/locks.js';
+import { effect } from '../../../kernel/operations/plan.js';
 import {
   type ExpectedRevision,
   expectedRevision,
@@ -53,7 +53,8 @@ interface DeclarePlan {
  */
 export const declareHostDead = defineOperation({
   name: 'host.declare_dead',
-  input: z.object({ hostId: uuid, name: z.string(), expected: expectedRevision.default(null) }),
+  // No name only in a plan, which somebody asks for before they type it.
+  input: z.object({ hostId: uuid, name: z.string().nullable(), expected: expectedRevision.default(null) }),
   role: 'pool-admin',
   errors: [hostNotFound, hostNameMismatch, hostAlreadyDead, hostAlive, requestInvalid, revisionStale],
   steps: [],
@@ -61,8 +62,8 @@ export const declareHostDead = defineOperation({
   target: ({ hostId }) => ({ type: 'host', id: hostId }),
   // It waits for no lock: whoever holds the host holds what is gone, and is ended below.
   locks: () => [],
-  check: async ({ links, engine, entities }: MaintenanceServices, input, caller) => {
-    refuse(await readHost(entities, input.hostId), input, caller);
+  check: async ({ links, engine, entities }: MaintenanceServices, input) => {
+    refuse(await readHost(entities, input.hostId), input);
     if (await answers(links, input.hostId))
       throw hostAlive('The agent of the host answers: it is not dead.', {
         blockers: [alive.blocker({ id: input.hostId, state: 'online' })],
@@ -72,11 +73,16 @@ export const declareHostDead = defineOperation({
   accept: async (tx, input, { operationId, caller }, engine: OperationEngine) => {
     const { hostId } = input;
     const row = await lockHostRow(tx, hostId);
-    refuse(row, input, caller);
+    refuse(row, input);
     const { poolId } = row;
     const over = hostDeclaredDead(`${row.name} was declared dead by ${caller.actor}.`);
     const atRisk = await volumesAtRisk(tx, hostId);
-    await engine.endHolders(tx, operationId, [exclusive('host', hostId)], over.toProblem(caller.traceId));
+    const { ended } = await engine.endHolders(
+      tx,
+      operationId,
+      [exclusive('host', hostId)],
+      over.toProblem(caller.traceId),
+    );
     const fenced = await firstRowOf<{ epoch: number; fencedAt: Date }>(
       tx,
       `update host set state = 'dead', epoch = epoch + 1, fenced_at = now(), returned_epoch = null, stream_owner = null,
@@ -101,7 +107,20 @@ export const declareHostDead = defineOperation({
         volumesAtRisk: atRisk,
       },
     });
-    return { poolId, plan, pastNoReturn: true };
+    const effects = [
+      effect(
+        'operations_ended',
+        'operation',
+        ended.map((one) => one.operationId),
+      ),
+      effect('domains_halted', 'domain', domains),
+      effect(
+        'volumes_at_risk',
+        'volume',
+        atRisk.map(({ volumeId }) => volumeId),
+      ),
+    ];
+    return { poolId, plan, effects, pastNoReturn: true };
   },
   // Everything has happened. What is left is to say at whose risk.
   run: async (_context, { hostEpoch, domains, volumesAtRisk: volumes }: DeclarePlan) => ({
@@ -113,18 +132,10 @@ export const declareHostDead = defineOperation({
 });
 
 /** What needs no word from the host. */
-function refuse(
-  row: HostRow,
-  { name, expected }: { name: string; expected: ExpectedRevision },
-  { reason }: Caller,
-): void {
-  if (row.name !== name)
+function refuse(row: HostRow, { name, expected }: { name: string | null; expected: ExpectedRevision }): void {
+  if (name !== null && row.name !== name)
     throw hostNameMismatch(`The host is not named ${name}.`, {
       errors: [{ path: 'name', message: "is not the host's name" }],
-    });
-  if (reason === null)
-    throw requestInvalid('Say why the host is declared dead.', {
-      errors: [{ path: 'reason', message: 'is required, here or in Domus-Reason' }],
     });
   matchRevision(expected, row.revision);
   if (row.state === 'dead')

@@ -15,6 +15,7 @@ import {
 @Check(
   `state in ('queued','running','waiting','cancelling','undoing','succeeded','failed','cancelled','needs_attention')`,
 )
+@Check(`(ended_at is not null) = (state in ('succeeded','failed','cancelled'))`)
 @Index(['targetType', 'targetId', 'createdAt'])
 @Index(['parentId'])
 @Index(['createdAt', 'id'])

@@ -166,10 +166,12 @@ describe('an operation', () => {
     expect(seconds(new Date().toISOString(), young.estimatedEndAt)).toBeLessThan(51);
     // It takes longer than they do: nobody knows.
     expect(await one(await begunAgo('2 minutes'))).toMatchObject({ estimatedEndAt: null });
-    for (const state of ['cancelling', 'undoing', 'needs_attention', 'failed'])
+    for (const state of ['cancelling', 'undoing', 'needs_attention'])
       expect(await one(await row({ ...usual, state: `'${state}'`, started_at: 'now()' }))).toMatchObject({
         estimatedEndAt: null,
       });
+    const failed = { ...usual, state: `'failed'`, started_at: 'now()', ended_at: 'now()' };
+    expect(await one(await row(failed))).toMatchObject({ estimatedEndAt: null });
   });
 
   it('that needs attention says what would help', async () => {

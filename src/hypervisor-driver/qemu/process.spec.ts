@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { identify, inScope, isAlive, kill, parseProcStat, waitUntilGone } from './process.js';
+import { inScope } from '../shared/systemd.js';
+import { identify, isAlive, kill, parseProcStat, waitUntilGone } from './process.js';
 
 describe('a process', () => {
   it('is read from its stat line even when its name holds spaces and parentheses', () => {

@@ -92,15 +92,6 @@ export function launch(command: string, args: readonly string[], logPath: string
   return { identity: child.pid === undefined ? null : identify(child.pid), exited };
 }
 
-/**
- * Where systemd rules the machine, a guest gets a scope of its own: otherwise systemd would end it together with the
- * agent's unit. The pid stays: systemd-run turns into the program.
- */
-export function inScope(unit: string, command: string, args: readonly string[]): [string, string[]] {
-  const options = ['--scope', '--quiet', '--collect', `--unit=${unit}`, '--slice=domus.slice'];
-  return ['systemd-run', [...options, '--', command, ...args]];
-}
-
 function readStat(pid: number): { state: string; startTicks: string } | null {
   try {
     return parseProcStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));

@@ -16,7 +16,7 @@ import {
   type ServesSerialConsoles,
 } from '../driver.js';
 import { Announcer } from '../shared/announcer.js';
-import { capLog, tailOfLog } from './console-log.js';
+import { capLog, tailOfLog } from '../shared/console-log.js';
 import { hasSandbox, qemuFingerprint } from './fingerprint.js';
 import { DomainFolder, type GuestRecord, domainFolders } from './guest-record.js';
 import { type GuestEnd, LiveGuest, type LiveGuestHandlers } from './live-guest.js';

@@ -83,7 +83,7 @@ export async function salvageGuest(
   const qmpSocket = settings.socketPath(id, 'qmp');
   const process = await findByArguments(id, qmpSocket);
   if (!process) return null;
-  const generation = await folder.guessGeneration(process.pid);
+  const generation = await folder.generationOf(process.pid);
   if (generation === null) throw new Error(`Domain ${id} runs, and nothing readable says since which start.`);
   const nothing = { name: '', vcpus: 1, memoryBytes: 0, disks: [], nics: [], consoles: [] };
   const boot = { kind: 'firmware' as const, firmware: 'bios' as const, order: [] };

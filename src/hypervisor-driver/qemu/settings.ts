@@ -1,5 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemdRules } from '../shared/systemd.js';
 import { type QemuMachine } from './command-line.js';
 
 /** Everything that the QEMU driver takes from outside. */
@@ -61,12 +62,4 @@ export function settle(options: QemuDriverOptions): QemuSettings {
     onFault: options.onFault ?? (() => undefined),
     socketPath,
   };
-}
-
-/** systemd's own test for whether it is process 1 (sd_booted). */
-function systemdRules(): boolean {
-  return (
-    process.getuid?.() === 0 &&
-    (statSync('/run/systemd/system', { throwIfNoEntry: false })?.isDirectory() ?? false)
-  );
 }

@@ -1,10 +1,11 @@
 import { chmod, open, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunnableDomain } from '../driver.js';
+import { inScope } from '../shared/systemd.js';
 import { commandLine } from './command-line.js';
 import { type DomainFolder, type GuestRecord, type Outcome } from './guest-record.js';
 import { LiveGuest, type LiveGuestHandlers } from './live-guest.js';
-import { identify, inScope, kill, launch, waitUntilGone } from './process.js';
+import { identify, kill, launch, waitUntilGone } from './process.js';
 import { QmpRefusal, QmpUnavailable } from './qmp/client.js';
 import { type QemuSettings } from './settings.js';
 import { startFailure } from './start-failure.js';

@@ -16,7 +16,7 @@ export async function tailOfLog(path: string, lines: number): Promise<string> {
 
 /**
  * Keeps a guest that floods its console from filling the disk: beyond the limit what is there is set aside (the part
- * set aside before is dropped) and the log begins anew. QEMU appends, so it goes on at the new end; bytes that arrive
+ * set aside before is dropped) and the log begins anew. Who writes it appends, and goes on at the new end; bytes that arrive
  * between the copy and the cut are lost to the log, never to those who watch.
  */
 export async function capLog(path: string, limitBytes = LOG_LIMIT_BYTES): Promise<boolean> {

@@ -41,6 +41,8 @@ export const macAddress = z
 export const nicModel = z.enum(['virtio']);
 export const diskBus = z.enum(['virtio']);
 
+/** How a guest sees its machine: whole (`hvm`), or as Xen's own kinds, for a kernel that knows them (`pvh`, `pv`). */
+export const virtualization = z.enum(['hvm', 'pvh', 'pv']);
 /** What a guest's own reboot does: it boots again, or it is over as if it had shut down. */
 export const onReboot = z.enum(['reboot', 'halt']);
 /** What becomes of a domain whose guest crashed: it stays crashed, or it is started again. */
@@ -68,6 +70,8 @@ export const domainSpec = z.object({
   generation: z.int().positive(),
   vcpus: z.int().positive(),
   memoryBytes: bytes,
+  /** Absent: as the host's hypervisor does it by itself. */
+  virtualization: virtualization.optional(),
   boot: z.discriminatedUnion('kind', [
     z.object({
       kind: z.literal('direct'),
@@ -237,6 +241,7 @@ export const readDomainSpec = defineCall({
 });
 
 export type Autostart = z.output<typeof autostart>;
+export type Virtualization = z.output<typeof virtualization>;
 export type DomainSpec = z.output<typeof domainSpec>;
 export type ObservedDomain = z.output<typeof observedDomain>;
 export type ObservedState = z.output<typeof observedState>;

@@ -3,7 +3,7 @@ import { openAtPrompt, untilEnded, untilPrinted } from './wait.js';
 
 const refusal = (code: string) => expect.objectContaining({ code });
 
-export function exerciseConsole(given: () => DriverHarness, { bootMs }: ExamOptions): void {
+export function exerciseConsole(given: () => DriverHarness, { bootMs, obeyMs = 10_000 }: ExamOptions): void {
   describe('serial console', () => {
     it(
       'shows the guest to every reader, carries what is typed, and keeps a log',
@@ -15,13 +15,13 @@ export function exerciseConsole(given: () => DriverHarness, { bootMs }: ExamOpti
         const one = await openAtPrompt(driver, domain, bootMs);
         const other = await driver.openConsole(domain.id, consoleId);
         const answered = Promise.all([
-          untilPrinted(one, 'echo conformance', 10_000),
-          untilPrinted(other, 'echo conformance', 10_000),
+          untilPrinted(one, 'echo conformance', obeyMs),
+          untilPrinted(other, 'echo conformance', obeyMs),
         ]);
         one.write('echo conformance\n');
         await answered;
         other.destroy();
-        const goesOn = untilPrinted(one, 'still here', 10_000);
+        const goesOn = untilPrinted(one, 'still here', obeyMs);
         one.write('echo still here\n');
         await goesOn;
         // The tail first: the log only grows, so what it was is in what it is.
@@ -31,7 +31,7 @@ export function exerciseConsole(given: () => DriverHarness, { bootMs }: ExamOpti
         expect(log).toContain('GUEST-READY');
         expect(log).toContain(tail);
       },
-      bootMs + 25_000,
+      bootMs + 2 * obeyMs + 5_000,
     );
 
     it('ends its streams with the guest', async () => {
@@ -39,7 +39,7 @@ export function exerciseConsole(given: () => DriverHarness, { bootMs }: ExamOpti
       const domain = given().aDomain();
       await driver.start(domain);
       const console = await driver.openConsole(domain.id, domain.consoles[0]?.id ?? '');
-      const ended = untilEnded(console, 5_000);
+      const ended = untilEnded(console, obeyMs);
       await driver.forceOff(domain.id);
       await ended;
     });
@@ -50,7 +50,7 @@ export function exerciseConsole(given: () => DriverHarness, { bootMs }: ExamOpti
       const consoleId = domain.consoles[0]?.id ?? '';
       await driver.start(domain);
       const first = await driver.openConsole(domain.id, consoleId);
-      const left = untilEnded(first, 5_000);
+      const left = untilEnded(first, obeyMs);
       first.destroy();
       await left;
       const second = await driver.openConsole(domain.id, consoleId);

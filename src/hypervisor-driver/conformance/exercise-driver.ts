@@ -4,6 +4,7 @@ import { exerciseFencing } from './fencing.js';
 import { type DriverHarness, type ExamOptions } from './harness.js';
 import { exerciseKeptSpec } from './kept-spec.js';
 import { exerciseLifecycle } from './lifecycle.js';
+import { exerciseRefusals } from './refusals.js';
 import { exerciseRecovery } from './recovery.js';
 import { exerciseReset } from './reset.js';
 
@@ -29,6 +30,7 @@ export function exerciseDriver(
       expect(names).toEqual([...new Set(names)].sort());
       expect(names.includes('console.serial')).toBe(servesSerialConsoles(harness.driver));
       expect(names.includes('domain.reset')).toBe(resetsGuests(harness.driver));
+      expect(resetsGuests(harness.driver)).toBe(options.resets ?? true);
     });
 
     exerciseLifecycle(given, options);
@@ -36,6 +38,7 @@ export function exerciseDriver(
     exerciseRecovery(given, options);
     exerciseKeptSpec(given);
     exerciseConsole(given, options);
-    exerciseReset(given, options);
+    if (options.resets !== false) exerciseReset(given, options);
+    exerciseRefusals(given);
   });
 }

@@ -14,7 +14,7 @@ export interface DriverHarness {
   aBrokenDomain(): RunnableDomain;
   /** Closes the driver, acts on the host, and opens another driver on it, as when an agent is replaced. */
   whileAway(act?: () => Promise<void>): Promise<ExaminedDriver>;
-  /** The hypervisor's process for this guest dies, and not by the driver's hand. */
+  /** The hypervisor loses this guest (its process dies), and not by the driver's hand. Resolves when it is gone. */
   killGuest(domainId: string): Promise<void>;
   /** The guest switches itself off, and not by the driver's hand. Resolves when it has been told to. */
   switchOffInside(domain: RunnableDomain): Promise<void>;
@@ -28,4 +28,10 @@ export interface DriverHarness {
 export interface ExamOptions {
   /** How long a guest may take to its prompt. */
   readonly bootMs: number;
+  /** How long a guest may take to do what it is told: to answer on its console, to shut down. Default: ten seconds. */
+  readonly obeyMs?: number;
+  /** How soon an end that nobody asked for shows, once it has happened. Default: a second. */
+  readonly noticeMs?: number;
+  /** False for a driver that does not announce `domain.reset`; its announcement is held against that. Default: true. */
+  readonly resets?: boolean;
 }

@@ -1,10 +1,13 @@
 import { type DriverHarness, type ExamOptions } from './harness.js';
-import { openAtPrompt, untilState } from './wait.js';
+import { openAtPrompt, untilState, untilTold } from './wait.js';
 
 const refusal = (code: string) => expect.objectContaining({ code });
 
 /** Agents may be killed, restarted and upgraded at will; guests do not notice, and the next agent finds out. */
-export function exerciseRecovery(given: () => DriverHarness, { bootMs }: ExamOptions): void {
+export function exerciseRecovery(
+  given: () => DriverHarness,
+  { bootMs, obeyMs = 10_000, noticeMs = 1_000 }: ExamOptions,
+): void {
   describe('recovery', () => {
     it('adopts the guests that ran before it did, running or paused', async () => {
       const { driver } = given();
@@ -33,9 +36,8 @@ export function exerciseRecovery(given: () => DriverHarness, { bootMs }: ExamOpt
     it('notices the end of a guest that it adopted', async () => {
       const { id } = await given().driver.start(given().aDomain());
       const next = await given().whileAway();
-      const crashed = untilState(next, id, 'crashed', 1_500);
-      await given().killGuest(id);
-      expect((await crashed).reason).toMatch(/\w/);
+      const crashed = await untilTold(next, id, 'crashed', () => given().killGuest(id), noticeMs);
+      expect(crashed.reason).toMatch(/\w/);
     });
 
     it('ends a guest that it adopted', async () => {
@@ -62,20 +64,20 @@ export function exerciseRecovery(given: () => DriverHarness, { bootMs }: ExamOpt
         await given().driver.start(domain);
         await openAtPrompt(given().driver, domain, bootMs);
         const next = await given().whileAway(() => given().switchOffInside(domain));
-        expect(await untilState(next, domain.id, 'halted', 10_000)).toMatchObject({
+        expect(await untilState(next, domain.id, 'halted', obeyMs)).toMatchObject({
           reason: null,
           pid: null,
         });
       },
-      bootMs + 15_000,
+      bootMs + obeyMs + 5_000,
     );
 
     it('remembers how a domain ended', async () => {
       const { driver } = given();
       const [off, crashed] = [await driver.start(given().aDomain()), await driver.start(given().aDomain())];
       await driver.forceOff(off.id);
-      await given().killGuest(crashed.id);
-      const word = await untilState(driver, crashed.id, 'crashed', 1_500);
+      const kill = () => given().killGuest(crashed.id);
+      const word = await untilTold(driver, crashed.id, 'crashed', kill, noticeMs);
       const next = await given().whileAway();
       expect(await next.inspect(off.id)).toMatchObject({ state: 'halted', reason: null });
       expect(await next.inspect(crashed.id)).toEqual(word);

@@ -24,13 +24,40 @@ export async function untilState(
   });
 }
 
-function listenFor(driver: HypervisorDriver, fits: (domain: ObservedDomain) => boolean, withinMs: number) {
+/** The driver's own word that says `state`, which has to come within this time after `act` is done, unasked. */
+export async function untilTold(
+  driver: HypervisorDriver,
+  domainId: string,
+  state: ObservedDomain['state'],
+  act: () => Promise<void>,
+  withinMs: number,
+): Promise<ObservedDomain> {
+  const heard = listenFor(driver, (domain) => domain.id === domainId && domain.state === state, null);
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    await act();
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`Not told ${state} within ${withinMs} ms.`)), withinMs);
+    });
+    return await Promise.race([heard.domain, late]);
+  } finally {
+    clearTimeout(timer);
+    heard.cancel();
+  }
+}
+
+function listenFor(
+  driver: HypervisorDriver,
+  fits: (domain: ObservedDomain) => boolean,
+  withinMs: number | null,
+) {
   let cancel: () => void = () => undefined;
   const domain = new Promise<ObservedDomain>((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const over = () => {
       end();
       reject(new Error('The time is over.'));
-    }, withinMs);
+    };
+    const timer = withinMs === null ? undefined : setTimeout(over, withinMs);
     const end = driver.onChange((seen) => {
       if (!fits(seen)) return;
       cancel();

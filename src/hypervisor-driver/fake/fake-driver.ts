@@ -3,6 +3,7 @@ import {
   type Capability,
   type DomainSpec,
   type ObservedDomain,
+  capabilityAbsent,
   domainBadState,
   domainStartFailed,
   hostDomainNotFound,
@@ -29,6 +30,8 @@ export interface FakeDriverOptions {
   /** Where what happens to its guests is written down; nowhere when absent. */
   readonly history?: HistoryPlace | null;
   readonly faults?: Faults;
+  /** The capabilities that it announces; what asks for another one is refused. Default: as QEMU. */
+  readonly offers?: readonly string[];
   readonly now?: () => Date;
 }
 
@@ -36,11 +39,31 @@ export type FakeDriver = HypervisorDriver &
   ServesSerialConsoles &
   ResetsGuests & { readonly hypervisor: FakeHypervisor; readonly faults: Faults };
 
+const AS_QEMU = [
+  'boot.bios',
+  'boot.direct',
+  'console.serial',
+  'disk.qcow2',
+  'disk.raw',
+  'domain.pause',
+  'domain.reset',
+  'domain.shutdown',
+  'network.user',
+  'virtualization.hvm',
+];
+
+const needsOf = ({ boot, disks, nics, virtualization }: RunnableDomain): string[] => [
+  boot.kind === 'direct' ? 'boot.direct' : `boot.${boot.firmware}`,
+  ...disks.map(({ format }) => `disk.${format}`),
+  ...nics.map(({ network }) => `network.${network.kind}`),
+  ...(virtualization ? [`virtualization.${virtualization}`] : []),
+];
+
 /** A driver without a hypervisor: guests are rows in memory that keep every promise of the interface. Any number per process. */
 export function createFakeDriver(options: FakeDriverOptions = {}): FakeDriver {
   const { stateFile = null, now, history } = options;
   const hypervisor = options.hypervisor ?? new FakeHypervisor(stateFile, now, undefined, history);
-  return new Fake(hypervisor, options.faults ?? new Faults());
+  return new Fake(hypervisor, options.faults ?? new Faults(), options.offers ?? AS_QEMU);
 }
 
 class Fake implements FakeDriver {
@@ -56,6 +79,7 @@ class Fake implements FakeDriver {
   constructor(
     readonly hypervisor: FakeHypervisor,
     readonly faults: Faults,
+    private readonly offers: readonly string[],
   ) {
     this.announcer = new Announcer(hypervisor.now);
   }
@@ -63,17 +87,7 @@ class Fake implements FakeDriver {
   fingerprint(): Promise<Fingerprint> {
     return this.faults.around('fingerprint', undefined, async () => ({
       hypervisor: { kind: 'fake', version: '1.0.0', accelerator: null },
-      capabilities: [
-        'boot.bios',
-        'boot.direct',
-        'console.serial',
-        'disk.qcow2',
-        'disk.raw',
-        'domain.pause',
-        'domain.reset',
-        'domain.shutdown',
-        'network.user',
-      ].map((name): Capability => ({ name, support: 'supported' })),
+      capabilities: [...this.offers].sort().map((name): Capability => ({ name, support: 'supported' })),
     }));
   }
 
@@ -196,6 +210,8 @@ class Fake implements FakeDriver {
       if (domain.generation === generation) return this.word(domain.id);
       if (isLive(before)) throw domainBadState(`Domain ${domain.id} runs here at generation ${generation}.`);
     }
+    const lacking = needsOf(domain).find((name) => !this.offers.includes(name));
+    if (lacking) throw capabilityAbsent(`This simulated host does not offer ${lacking}.`);
     await this.hypervisor.run(domain);
     return this.word(domain.id);
   }

@@ -30,6 +30,8 @@ const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecont
  * such an end. See README.md.
  */
 export function commandLine(domain: RunnableDomain, paths: GuestPaths, machine: QemuMachine): string[] {
+  if (domain.virtualization !== undefined && domain.virtualization !== 'hvm')
+    throw capabilityAbsent(`QEMU runs hvm guests; ${domain.virtualization} is a kind of Xen's.`);
   const x86 = machine.architecture === 'x86_64';
   return [
     ['-name', `guest=${domain.id}`],

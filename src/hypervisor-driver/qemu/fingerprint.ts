@@ -43,6 +43,7 @@ export async function qemuFingerprint({ binary, machine }: QemuSettings): Promis
       'domain.reset',
       'domain.shutdown',
       'network.user',
+      'virtualization.hvm',
     ].map(supported),
   };
 }

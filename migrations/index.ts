@@ -6,6 +6,7 @@ import { Reconciliation20261125225149 } from './20261125225149-reconciliation.js
 import { OperationOutlook20261125225442 } from './20261125225442-operation-outlook.js';
 import { DeclaredDeadHosts20261125235500 } from './20261125235500-declared-dead-hosts.js';
 import { EndedOperations20261126032000 } from './20261126032000-ended-operations.js';
+import { DomainVirtualization20261126034500 } from './20261126034500-domain-virtualization.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   OperationOutlook20261125225442,
   DeclaredDeadHosts20261125235500,
   EndedOperations20261126032000,
+  DomainVirtualization20261126034500,
 ];

@@ -67,8 +67,12 @@ export interface TestPool {
   aDomain(over?: Record<string, unknown>): Promise<string>;
   domain(id: string): Promise<Body>;
   inState(id: string, state: string, within?: number): Promise<Body>;
-  /** `now`: the host's own clock, which may be wrong. */
-  addHost(options?: { memoryBytes?: number; now?: () => Date }): Promise<TestHost>;
+  /** `now`: the host's own clock, which may be wrong; `offers`: its capabilities. */
+  addHost(options?: {
+    memoryBytes?: number;
+    now?: () => Date;
+    offers?: readonly string[];
+  }): Promise<TestHost>;
   /** `meanwhile` happens while there is no server; `settings` are the server's from then on. */
   restartServer(meanwhile?: () => Promise<void>, settings?: Record<string, string>): Promise<void>;
   stopServer(): Promise<void>;
@@ -145,6 +149,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
   const addHost: TestPool['addHost'] = async ({
     memoryBytes = options.memoryBytes ?? 64 * GIBIBYTE,
     now,
+    offers,
   } = {}) => {
     const name = `host-${hosts.length + 1}`;
     const minted = await rest('POST', `/v1/pools/${poolId}/enrolment-tokens`, {});
@@ -160,7 +165,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
       });
     const storage = sharedStorage ?? new FakeBackend();
     const begin = async (faults?: Faults) => {
-      const driver = createFakeDriver({ hypervisor, ...(faults && { faults }) });
+      const driver = createFakeDriver({ hypervisor, ...(faults && { faults }), ...(offers && { offers }) });
       const agent = new Agent({
         folder: join(scratch.path, name),
         hostName: name,

@@ -34,6 +34,7 @@ export async function specFor(
     generation,
     vcpus: domain.vcpus,
     memoryBytes: domain.memoryBytes,
+    ...(domain.virtualization === 'auto' ? {} : { virtualization: domain.virtualization }),
     boot: bootOf(domain.boot, repository),
     disks: disks.map((disk) => ({
       id: disk.id,

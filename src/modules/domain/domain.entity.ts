@@ -19,6 +19,7 @@ import {
 @Check(`desired_state in ('halted','running','paused')`)
 @Check(`autostart_policy in ('always','as_before','never')`)
 @Check(`on_crash in ('halt','restart')`)
+@Check(`virtualization in ('auto','hvm','pvh','pv')`)
 @Check(`on_reboot in ('reboot','halt')`)
 export class DomainEntity {
   @IdColumn() id!: string;
@@ -36,6 +37,7 @@ export class DomainEntity {
   @TextColumn() name!: string;
   @IntColumn() vcpus!: number;
   @BigColumn() memoryBytes!: number;
+  @TextColumn({ default: 'auto' }) virtualization!: string;
   @JsonColumn() boot!: unknown;
   @TextColumn({ default: 'as_before' }) autostartPolicy!: string;
   @IntColumn({ default: 0 }) autostartOrder!: number;

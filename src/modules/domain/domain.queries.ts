@@ -28,6 +28,7 @@ export const domainModel = defineReadModel({
     pid: 'int',
     vcpus: 'int',
     memoryBytes: 'bytes',
+    virtualization: 'text',
     boot: json((t) => `${t}.boot`),
     disks: json((t) =>
       list(

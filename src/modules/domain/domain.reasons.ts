@@ -63,7 +63,7 @@ export const nowhere: Reason = {
 export const memoryNeededSql = (t: string): string => `(ceil(${t}.memory_bytes / 1048576.0) * 1048576)`;
 
 /** Every host, and how much of its memory nobody has claimed. */
-export const ROOMS = `select h.id, h.pool_id, h.name, h.epoch, h.state, h.simulated, h.memory_bytes,
+export const ROOMS = `select h.id, h.pool_id, h.name, h.epoch, h.state, h.simulated, h.capabilities, h.memory_bytes,
     h.memory_bytes - h.reserved_memory_bytes
       - coalesce((select sum(c.memory_bytes) from claim c where c.host_id = h.id), 0) as free_bytes
   from host h`;
@@ -78,11 +78,47 @@ const reachesSql = (h: string, t: string): string =>
       where w.id is not null and not exists (
         select from attachment a where a.host_id = ${h}.id and a.repository_id = w.id::uuid and a.state = 'attached'))))`;
 
+/** The capabilities that a host must offer to run the domain, by name. */
+const needsSql = (t: string): string =>
+  `(select case when ${t}.boot ? 'kernel' then 'boot.direct' else 'boot.' || (${t}.boot ->> 'firmware') end as name
+    union select 'virtualization.' || ${t}.virtualization where ${t}.virtualization <> 'auto'
+    union select 'network.' || w.kind from nic n join network w on w.id = n.network_id where n.domain_id = ${t}.id
+    union select 'disk.' || v.format from disk k join volume v on v.id = k.volume_id where k.domain_id = ${t}.id)`;
+
+/** The host `h` offers all that the domain needs. */
+export const offersSql = (h: string, t: string): string =>
+  `${h}.capabilities @> (select jsonb_agg(jsonb_build_object('name', need.name)) from ${needsSql(t)} need)`;
+
+const lacksSql = (h: string, t: string): string =>
+  `(select string_agg(need.name, ', ' order by need.name) from ${needsSql(t)} need
+     where not ${h}.capabilities @> jsonb_build_array(jsonb_build_object('name', need.name)))`;
+
 const mayStart = (t: string): string => `${t}.state in (${among(allowedStates.start)})`;
-const roomsOf = (t: string): string => `host_room h where h.pool_id = ${t}.pool_id and ${reachesSql('h', t)}`;
+/** What a host that was never reached offers, nobody knows. */
+const reachingOf = (t: string): string =>
+  `host_room h where h.pool_id = ${t}.pool_id and h.state <> 'enrolled' and ${reachesSql('h', t)}`;
+const roomsOf = (t: string): string =>
+  `host_room h where h.pool_id = ${t}.pool_id and ${reachesSql('h', t)} and (h.state = 'enrolled' or ${offersSql('h', t)})`;
 const fits = (t: string): string =>
   `exists (select from host_room h where h.pool_id = ${t}.pool_id and h.state = 'online'
-     and h.free_bytes >= ${memoryNeededSql(t)} and ${reachesSql('h', t)})`;
+     and h.free_bytes >= ${memoryNeededSql(t)} and ${reachesSql('h', t)} and ${offersSql('h', t)})`;
+
+/** Hosts reach all its storage, and none of them offers all that it asks for. */
+export const noneOffers: Reason = {
+  problem: capabilityAbsent,
+  shared: { host_room: ROOMS },
+  blockers: (t) =>
+    `case when ${mayStart(t)} and not ${fits(t)} and not exists (select from ${roomsOf(t)}) then ${blockersSql(
+      blockerSql({
+        code: capabilityAbsent.code,
+        detail: `'Host ' || h.name || ' does not offer ' || ${lacksSql('h', t)} || '.'`,
+        object: { type: `'host'`, id: 'h.id' },
+        clearedBy: literal('The domain asks for something else, or the pool gets a host that offers it.'),
+      }),
+      'h.name, h.id',
+      `(select * from ${reachingOf(t)} order by h.name, h.id limit 100) h`,
+    )} end`,
+};
 
 /** No host that reaches all its storage is online. Looked for only where nothing fits, since that costs most. */
 export const noHost: Reason = {
@@ -155,7 +191,7 @@ const cannotReset: Reason = {
 export const domainReasons: VerbReasons<DomainAction> = {
   update: [],
   reconfigure: [busy, badStateOf.reconfigure],
-  start: [busy, badStateOf.start, noHost, noMemory, missingReason, heldReason],
+  start: [busy, badStateOf.start, noneOffers, noHost, noMemory, missingReason, heldReason],
   shutdown: onGuest('shutdown'),
   reboot: onGuest('reboot'),
   pause: onGuest('pause'),

@@ -11,6 +11,7 @@ import {
   type DomainState,
   type OnCrash,
   type OnReboot,
+  type Virtualization,
 } from './domain.schema.js';
 import { type DomainVerb, allowedStates, livingStates, mayBegin } from './domain.states.js';
 
@@ -23,6 +24,7 @@ export interface DomainRow {
   vcpus: number;
   /** What its guest gets and its host gives: what was asked for, rounded up to whole mebibytes. */
   memoryBytes: number;
+  virtualization: Virtualization;
   boot: Boot;
   state: DomainState;
   stateReason: string | null;
@@ -59,7 +61,7 @@ export const autostartSql = (t: string): string =>
   `json_build_object('policy', ${t}.autostart_policy, 'order', ${t}.autostart_order, 'delaySeconds', ${t}.autostart_delay_seconds)`;
 
 const COLUMNS = `id, pool_id as "poolId", host_id as "hostId", last_host_id as "lastHostId", name, vcpus,
-  ${memoryNeededSql('domain')}::float8 as "memoryBytes", boot, state, state_reason as "stateReason", generation, revision, simulated,
+  ${memoryNeededSql('domain')}::float8 as "memoryBytes", virtualization, boot, state, state_reason as "stateReason", generation, revision, simulated,
   (extract(epoch from state_since) * 1000)::float8 as "stateSince", desired_state as "desiredState",
   ${autostartSql('domain')} as autostart, on_crash as "onCrash", on_reboot as "onReboot"`;
 

@@ -5,6 +5,7 @@ import {
   nicModel,
   onCrash as crashRule,
   onReboot as rebootRule,
+  virtualization as guestKind,
 } from '../../agent-contract/index.js';
 import { actionsOf } from '../../kernel/schema/action.js';
 import { bytes, instant, objectName, oneLine, repositoryPath, uuid } from '../../kernel/schema/values.js';
@@ -52,6 +53,13 @@ const onReboot = rebootRule
   .meta({ id: 'OnReboot' })
   .describe(
     "What the guest's own reboot does: `reboot` boots it again, `halt` ends it as if it had shut down. Taken from its next start on.",
+  );
+
+const virtualization = z
+  .enum(['auto', ...guestKind.options])
+  .meta({ id: 'Virtualization' })
+  .describe(
+    'What the guest is to its hypervisor: `hvm`, a whole machine (QEMU); `pvh` or `pv`, kinds of Xen for a kernel that knows them. `auto`: as its host does by itself, `hvm` on QEMU, `pvh` on Xen. A host that offers it is chosen at the start.',
   );
 
 const MEBIBYTE = 1024 * 1024;
@@ -140,6 +148,7 @@ export const domain = z
     pid: z.int().nullable().describe("The guest's main process on its host."),
     vcpus: z.int(),
     memoryBytes: bytes,
+    virtualization,
     boot: bootView,
     disks: z.array(disk),
     nics: z.array(nic),
@@ -176,6 +185,7 @@ export const createDomainInput = z
     poolId: uuid,
     vcpus: vcpus.default(1),
     memoryBytes: memory,
+    virtualization: virtualization.default('auto'),
     boot,
     disks: z.array(diskInput).max(26).default([]),
     nics: z.array(nicInput).max(8).default([]),
@@ -194,6 +204,7 @@ export const patchDomainInput = z
     name: objectName,
     vcpus,
     memoryBytes: memory,
+    virtualization,
     boot,
     disks: z.array(diskInput).max(26),
     nics: z.array(nicInput).max(8),
@@ -220,6 +231,7 @@ export type Autostart = z.output<typeof autostart>;
 export type OnCrash = z.output<typeof onCrash>;
 export type OnReboot = z.output<typeof onReboot>;
 export type DomainState = z.output<typeof domainState>;
+export type Virtualization = z.output<typeof virtualization>;
 export type Boot = z.output<typeof boot>;
 export type CreateDomainInput = z.output<typeof createDomainInput>;
 export type PatchDomainInput = z.output<typeof patchDomainInput>;

@@ -2,7 +2,7 @@ import { type EntityManager } from 'typeorm';
 import { inspectDomain } from '../../agent-contract/index.js';
 import { type HostLink } from '../../host-link/host-link.js';
 import { isProblem } from '../../kernel/errors/problem.js';
-import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
+import { callTimedOut, capabilityAbsent, hostUnreachable } from '../../kernel/errors/problems.js';
 import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { clientOf, poolOf } from '../../kernel/database/statement.js';
@@ -11,7 +11,7 @@ import { type Budgets, tooMany } from '../../kernel/operations/budgets.js';
 import { type Acceptor } from '../../kernel/operations/define-operation.js';
 import { reachesSql } from '../storage/index.js';
 import { hostMemoryInsufficient } from './domain.errors.js';
-import { noHost, noMemory, ROOMS } from './domain.reasons.js';
+import { noHost, noMemory, noneOffers, offersSql, ROOMS } from './domain.reasons.js';
 import { disksOf, findDomain } from './domain.rows.js';
 import { repositoriesOf } from './domain-spec.js';
 import { mayBegin } from './domain.states.js';
@@ -34,12 +34,18 @@ const ROOM = `
          r.memory_bytes::float8 as "memoryBytes", r.free_bytes::float8 as "freeBytes"
     from (${ROOMS}) r where r.state = 'online'`;
 
-/** The hosts of the pool that are online and reach every one of these repositories. */
-const roomsFor = (tx: EntityManager, poolId: string, repositoryIds: readonly string[]): Promise<Room[]> =>
-  rowsOf<Room>(tx, `${ROOM} and r.pool_id = $1 and ${reachesSql('r.id', '$2::uuid[]')}`, [
-    poolId,
-    [...new Set(repositoryIds)],
-  ]);
+/** The hosts of its pool that are online, reach every one of these repositories and offer what the domain needs. */
+const roomsFor = (
+  tx: EntityManager,
+  domain: Pick<Claimant, 'id' | 'poolId'>,
+  repositoryIds: readonly string[],
+): Promise<Room[]> =>
+  rowsOf<Room>(
+    tx,
+    `${ROOM} and r.pool_id = $1 and ${reachesSql('r.id', '$2::uuid[]')}
+        and exists (select from domain d where d.id = $3 and ${offersSql('r', 'd')})`,
+    [domain.poolId, [...new Set(repositoryIds)], domain.id],
+  );
 
 /** Nothing when the host is full or away by now. A statement of its own after the lock, so that it sees every claim. */
 const CLAIM = `
@@ -93,7 +99,7 @@ export async function hostsAway(
   const domain = await findDomain(entities, domainId);
   if (!domain || !mayBegin('start', domain.state)) return [];
   const disks = await disksOf(entities, domainId);
-  const rooms = await roomsFor(entities, domain.poolId, repositoriesOf(domain.boot, disks));
+  const rooms = await roomsFor(entities, domain, repositoriesOf(domain.boot, disks));
   const fitting = rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad);
   const ids = fitting.map(({ hostId }) => hostId);
   const full = await fullAmong(poolOf(entities.connection), 'host', ids, budgets);
@@ -126,13 +132,16 @@ export async function claimHost(
   away: readonly string[],
   { caller, bound }: Pick<Acceptor, 'caller' | 'bound'>,
 ): Promise<Room> {
-  const reaching = await roomsFor(tx, domain.poolId, repositoryIds);
+  const reaching = await roomsFor(tx, domain, repositoryIds);
   const rooms = reaching.filter(({ hostId }) => !away.includes(hostId));
-  if (rooms.length === 0)
+  if (rooms.length === 0) {
+    const lacking = await refusalOf(tx, 'domain', domain.id, [noneOffers]);
+    if (lacking) throw capabilityAbsent('No host offers all that the domain asks for.', lacking);
     throw hostUnreachable(
       'No host that reaches all storage of the domain is online.',
       (await refusalOf(tx, 'domain', domain.id, [noHost])) ?? {},
     );
+  }
   const fitting = rooms.filter((room) => room.freeBytes >= domain.memoryBytes).sort(byLoad);
   const ids = fitting.map(({ hostId }) => hostId);
   const client = await clientOf(tx);

@@ -56,6 +56,7 @@ describe('an inventory that was restored from an old copy', () => {
       autostart: { policy: 'always', order: 2, delaySeconds: 3 },
       onCrash: 'restart',
       onReboot: 'halt',
+      virtualization: 'hvm',
     });
     await start(id);
     const over = await aDomainOn(first, 'over');

@@ -66,7 +66,8 @@ export const createDomain = defineOperation({
     await checkBootFiles(entities, links, poolId, bootFiles(boot));
   },
   accept: async (tx, input, { operationId }) => {
-    const { id, poolId, name, vcpus, memoryBytes, boot, autostart, onCrash, onReboot } = input;
+    const { id, poolId, name, vcpus, memoryBytes, virtualization, boot, autostart, onCrash, onReboot } =
+      input;
     await requirePool(tx, poolId);
     await keepBootRepositories(tx, poolId, bootFiles(boot));
     const made = await firstRowOf(
@@ -74,8 +75,8 @@ export const createDomain = defineOperation({
       // A pool without hosts is taken for what all the others are.
       // A deleted domain's id may be used again: hosts remember its generations, so the new one goes on counting.
       `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, autostart_policy, autostart_order,
-              autostart_delay_seconds, on_crash, on_reboot, simulated, generation)
-       select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+              autostart_delay_seconds, on_crash, on_reboot, virtualization, simulated, generation)
+       select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
               coalesce(bool_or(simulated) filter (where pool_id = $2), bool_and(simulated), false),
               coalesce((select generation from retired_domain where id = $1), 0)
          from host
@@ -92,6 +93,7 @@ export const createDomain = defineOperation({
         autostart.delaySeconds,
         onCrash,
         onReboot,
+        virtualization,
       ],
     );
     if (!made) throw domainExists(`There is already a domain ${id}.`);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type DomainSpec } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
-import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { capabilityAbsent, hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import { claimed } from '../../../kernel/operations/plan.js';
@@ -28,6 +28,7 @@ export const startDomain = defineOperation({
   errors: [
     domainNotFound,
     domainBadState,
+    capabilityAbsent,
     hostMemoryInsufficient,
     hostUnreachable,
     volumeMissing,

@@ -125,9 +125,9 @@ async function insertDomain(
     tx,
     `insert into domain (id, pool_id, name, vcpus, memory_bytes, boot, simulated, state, state_reason, state_since, pid,
             observed_at, generation, host_id, last_host_id, desired_state, autostart_policy, autostart_order,
-            autostart_delay_seconds, on_crash, on_reboot)
+            autostart_delay_seconds, on_crash, on_reboot, virtualization)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now(), $12, case when $13 then $14::uuid end, $14, $15, $16, $17,
-             $18, $19, $20)
+             $18, $19, $20, $21)
      on conflict do nothing returning id`,
     [
       spec.id,
@@ -150,6 +150,7 @@ async function insertDomain(
       delaySeconds,
       (spec.kept?.onCrash ?? 'halt') satisfies OnCrash,
       spec.onReboot ?? 'reboot',
+      spec.virtualization ?? 'auto',
     ],
   );
   return made !== undefined;

@@ -10,6 +10,7 @@ import { type AgentConfig, readAgentConfig } from './config/agent.config.js';
 import { ConfigError } from './config/read-config.js';
 import { drivers } from './hypervisor-driver/drivers.js';
 import { decideAccelerator, qemuBinaryName, qemuVersion } from './hypervisor-driver/qemu/index.js';
+import { isControlDomain, localDom0, xenMachine } from './hypervisor-driver/xen/index.js';
 import { isProblem } from './kernel/errors/problem.js';
 import { createLogger, type Logger } from './kernel/logging/logger.js';
 import { createBackends, createFakeBackends } from './storage-backend/backends.js';
@@ -50,8 +51,30 @@ async function main(): Promise<void> {
   }
 }
 
-/** The machine that this process runs on, with its QEMU. */
+/** The machine that this process runs on. */
 async function thisHost(config: AgentConfig, folder: string, log: Logger): Promise<Host> {
+  const xen = config.driver === 'xen' || (config.driver === 'auto' && (await isControlDomain()));
+  return xen ? xenHost(config, folder, log) : qemuHost(config, folder, log);
+}
+
+/** The control domain of a Xen host. */
+async function xenHost(config: AgentConfig, folder: string, log: Logger): Promise<Host> {
+  if (!(await isControlDomain()))
+    throw new MissingError('This machine is not the control domain of a Xen host (/proc/xen/capabilities).');
+  const dom0 = await localDom0();
+  const driver = drivers.xen({
+    domainsDir: join(folder, 'domains'),
+    dom0,
+    onFault: (error, domainId) => log.error({ err: error, domainId }, 'the driver met a fault'),
+  });
+  const { hostName, listen } = config;
+  const backends = createBackends({ qemuImg: 'qemu-img' });
+  // dom0 sees only its own part of the machine.
+  const machine = async () => ({ ...(await readMachine()), ...(await xenMachine(dom0)) });
+  return { folder, hostName, listen, driver, backends, machine, log };
+}
+
+async function qemuHost(config: AgentConfig, folder: string, log: Logger): Promise<Host> {
   const binary = qemuBinaryName();
   const version = await qemuVersion(binary).catch((error: unknown) => {
     throw new MissingError(error instanceof Error ? error.message : String(error));

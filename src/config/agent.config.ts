@@ -10,7 +10,7 @@ const schema = z
     DOMUS_ENROL_URL: z.url({ protocol: /^https$/ }).optional(),
     DOMUS_ENROL_TOKEN_FILE: absolutePath.optional(),
     DOMUS_HOST_NAME: z.string().min(1).max(63).default(hostname().slice(0, 63)),
-    DOMUS_DRIVER: z.enum(['qemu', 'fake']).default('qemu'),
+    DOMUS_DRIVER: z.enum(['auto', 'qemu', 'xen', 'fake']).default('auto'),
     DOMUS_ACCEL: z.enum(['auto', 'tcg', 'kvm']).default('auto'),
     DOMUS_SIMULATED_HOSTS: z.coerce.number().int().min(1).max(10_000).default(3),
     DOMUS_GUEST_HISTORY: absolutePath.optional(),
@@ -25,6 +25,7 @@ const schema = z
     enrolUrl: env.DOMUS_ENROL_URL,
     enrolTokenFile: env.DOMUS_ENROL_TOKEN_FILE,
     hostName: env.DOMUS_HOST_NAME,
+    /** `auto`: Xen's in the control domain of a Xen host, QEMU's elsewhere. */
     driver: env.DOMUS_DRIVER,
     accelerator: env.DOMUS_ACCEL,
     simulatedHosts: env.DOMUS_SIMULATED_HOSTS,

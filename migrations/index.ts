@@ -7,6 +7,7 @@ import { OperationOutlook20261125225442 } from './20261125225442-operation-outlo
 import { DeclaredDeadHosts20261125235500 } from './20261125235500-declared-dead-hosts.js';
 import { EndedOperations20261126032000 } from './20261126032000-ended-operations.js';
 import { DomainVirtualization20261126034500 } from './20261126034500-domain-virtualization.js';
+import { TriesOfBootStarts20261126035900 } from './20261126035900-tries-of-boot-starts.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   DeclaredDeadHosts20261125235500,
   EndedOperations20261126032000,
   DomainVirtualization20261126034500,
+  TriesOfBootStarts20261126035900,
 ];

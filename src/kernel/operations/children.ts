@@ -4,6 +4,7 @@ import { rowsFrom, type Statement } from '../database/statement.js';
 import { type Problem, ProblemError, isProblem } from '../errors/problem.js';
 import { callTimedOut, internalError } from '../errors/problems.js';
 import { failpoint } from '../failpoint.js';
+import { type OnBusy } from '../schema/on-busy.js';
 import { type Caller } from './caller.js';
 import { operationBadState, operationPastNoReturn } from './operation-problems.js';
 import { type OperationState } from './operation-view.js';
@@ -12,6 +13,8 @@ import { type OperationState } from './operation-view.js';
 export interface ChildOf {
   readonly operationId: string;
   readonly step: string;
+  /** Of a step that consists of many: which of them it is. */
+  readonly key?: string;
 }
 
 interface ChildRow {
@@ -30,21 +33,31 @@ const look: Statement = {
 /** What children need of the engine. */
 export interface ChildrenParts {
   readonly pool: Pool;
-  /** Accepts the child under this id, unless it is accepted already, and begins it in this process at once. */
-  begin(kind: string, input: unknown, caller: Caller, at: { id: string; parentId: string }): Promise<void>;
+  /** Accepts the child under this id, and begins it in this process at once. */
+  begin(
+    kind: string,
+    input: unknown,
+    caller: Caller,
+    at: { id: string; parentId: string },
+    onBusy: OnBusy,
+  ): Promise<void>;
   cancel(operationId: string, caller: Caller): Promise<void>;
   /** Resolves when the operation may have ended; rejects when `signal` aborts. */
   mayHaveEnded(operationId: string, signal: AbortSignal): Promise<void>;
 }
 
 /** One id for one step, so that a second runner of the parent finds the child that the first one began. */
-const idOf = ({ operationId, step }: ChildOf): string => namedId(step, operationId);
+const idOf = ({ operationId, step, key }: ChildOf): string =>
+  namedId(key === undefined ? step : JSON.stringify([step, key]), operationId);
 
 /** Operations as steps of others. */
 export class Children {
   constructor(private readonly parts: ChildrenParts) {}
 
-  /** Begins it, if it has not begun, and waits for its end. Its result, or its problem is thrown. */
+  /**
+   * Begins it, if it has not begun, and waits for its end. Its result, or its problem is thrown. One of many holds the
+   * others up neither by waiting for its turn, nor when nobody knows what came of it.
+   */
   async run(
     of: ChildOf,
     kind: string,
@@ -53,10 +66,19 @@ export class Children {
     signal: AbortSignal,
   ): Promise<unknown> {
     const id = idOf(of);
+    const ofMany = of.key !== undefined;
     if (failpoint) await failpoint('child.before-begin', of);
-    if (!(await this.find(id))) await this.parts.begin(kind, input, caller, { id, parentId: of.operationId });
+    if (!(await this.find(id))) {
+      const at = { id, parentId: of.operationId };
+      try {
+        await this.parts.begin(kind, input, caller, at, ofMany ? 'refuse' : 'wait');
+      } catch (error) {
+        // Another runner of the parent was first: what is in its way is the child itself. Or the answer to the commit was lost.
+        if (!(await this.find(id))) throw error;
+      }
+    }
     if (failpoint) await failpoint('child.after-begin', of);
-    const ended = await this.end(id, signal);
+    const ended = await this.end(id, signal, ofMany);
     if (failpoint) await failpoint('child.ended', of);
     if (ended.state !== 'succeeded') throw problemOf(ended);
     return ended.result;
@@ -81,13 +103,13 @@ export class Children {
     return child?.state === 'succeeded' ? { happened: true, result: child.result } : { happened: false };
   }
 
-  private async end(id: string, signal: AbortSignal): Promise<ChildRow> {
+  private async end(id: string, signal: AbortSignal, orDoubt = false): Promise<ChildRow> {
     for (;;) {
       const ended = this.parts.mayHaveEnded(id, signal);
       // It may be over while we look: nobody listens yet.
       ended.catch(() => undefined);
       const child = await this.find(id);
-      if (child?.ended) return child;
+      if (child && (child.ended || (orDoubt && child.state === 'needs_attention'))) return child;
       await ended;
     }
   }
@@ -98,4 +120,4 @@ export class Children {
 }
 
 const problemOf = ({ state, error }: ChildRow): ProblemError =>
-  error ? ProblemError.fromProblem(error) : internalError(`The operation that it began has ended: ${state}.`);
+  error ? ProblemError.fromProblem(error) : internalError(`The operation that it began is ${state}.`);

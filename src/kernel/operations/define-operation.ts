@@ -50,6 +50,17 @@ export interface OperationContext<Step extends string> {
     input: I,
   ): Promise<unknown>;
   /**
+   * Within the step `name`: one of the operations that it consists of, however many, told apart by `key`. Begun once, however
+   * often the step is run, under this one's locks. Its result; or its problem is thrown, also where it was not accepted
+   * (others hold its objects: it does not wait for its turn), and where it needs attention. Cancelled with this one.
+   */
+  childWithin<Services, I, P, ChildStep extends string, Found>(
+    name: Step,
+    key: string,
+    definition: OperationDefinition<Services, I, P, ChildStep, Found>,
+    input: I,
+  ): Promise<unknown>;
+  /**
    * From here the operation only goes forward, or to `needs_attention`: it can be neither cancelled nor undone. It still
    * fails where nothing that it did could be undone anyway, and what it asked for last was refused: then nothing happened.
    */

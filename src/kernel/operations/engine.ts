@@ -7,7 +7,6 @@ import { markAppended } from '../events/append-event.js';
 import { failpoint } from '../failpoint.js';
 import { type OnBusy } from '../schema/on-busy.js';
 import { newId } from '../schema/values.js';
-import { violates } from '../database/constraint.js';
 import { type Accepted, acceptOperation, type AsChild, type Request } from './acceptance.js';
 import { type Resolved, resolveOperation, retryOperation } from './attend.js';
 import { unbounded } from './budgets.js';
@@ -103,7 +102,7 @@ export class OperationEngine {
       budgets: options.budgets ?? unbounded,
       children: new Children({
         pool,
-        begin: (kind, input, by, child) => this.beginChild(kind, input, by, child),
+        begin: (kind, input, by, child, onBusy) => this.beginChild(kind, input, by, child, onBusy),
         cancel: (operationId, by) => this.cancel(operationId, by),
         mayHaveEnded: (operationId, signal) => this.endings.next(operationId, signal),
       }),
@@ -358,16 +357,17 @@ export class OperationEngine {
   }
 
   /** A child runs in the process of its parent, whatever else has room there: the parent waits for it. */
-  private async beginChild(kind: string, input: unknown, caller: Caller, child: AsChild): Promise<void> {
-    const request = this.requestOf(this.registry.get(kind), input, caller, 'wait', child);
-    try {
-      const { operation, waits, overtaken } = await acceptOperation(this.dataSource, request, null);
-      this.afterwards(overtaken, 'another operation has overtaken it');
-      this.inBackground(waits ? this.giveTurn(operation.id) : this.runner.handle(operation.id));
-    } catch (error) {
-      // Another runner of the parent was first.
-      if (!violates(error, 'pk_operation')) throw error;
-    }
+  private async beginChild(
+    kind: string,
+    input: unknown,
+    caller: Caller,
+    child: AsChild,
+    onBusy: OnBusy,
+  ): Promise<void> {
+    const request = this.requestOf(this.registry.get(kind), input, caller, onBusy, child);
+    const { operation, waits, overtaken } = await acceptOperation(this.dataSource, request, null);
+    this.afterwards(overtaken, 'another operation has overtaken it');
+    this.inBackground(waits ? this.giveTurn(operation.id) : this.runner.handle(operation.id));
   }
 
   private tellEnded(ended: OperationEnded): void {

@@ -145,6 +145,18 @@ export class OperationRun implements OperationContext<string> {
     });
   }
 
+  async childWithin<Services, I, P, Step extends string, Found>(
+    name: string,
+    key: string,
+    definition: OperationDefinition<Services, I, P, Step, Found>,
+    input: I,
+  ): Promise<unknown> {
+    const { children } = this.parts;
+    const of = { operationId: this.operationId, step: name, key };
+    this.positionOf(name);
+    return children.run(of, definition.name, input, this.caller, this.signal);
+  }
+
   /** Undoes what was done, the last first. What cannot be undone is `OutcomeUnknown`. */
   async undo(): Promise<void> {
     const { journal, steps, persist } = this.parts;

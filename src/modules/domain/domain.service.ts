@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { HostLink } from '../../host-link/host-link.js';
-import { systemCaller } from '../../kernel/operations/caller.js';
 import { type OperationDefinition } from '../../kernel/operations/define-operation.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
 import { ShortWrites } from '../../kernel/operations/short-writes.js';
@@ -14,7 +13,6 @@ import { requireDomain } from './domain.rows.js';
 import { type CreateDomainInput, type PatchDomainInput } from './domain.schema.js';
 import { bootFiles } from './operations/create-domain.js';
 import * as operations from './operations/index.js';
-import { type Because } from './reconcile/asked.js';
 import { type DomainServices } from './operations/services.js';
 import { patchDomain } from './patch-domain.js';
 
@@ -29,16 +27,7 @@ export class DomainService {
     private readonly links: HostLink,
   ) {
     const services: DomainServices = { links, entities: source.manager };
-    engine.register(operations.autostartHost, {
-      entities: source.manager,
-      begin: (domainId: string, because: Because, parentId: string) =>
-        engine.accept(
-          operations.startDomain,
-          { domainId, expected: null, because },
-          { ...systemCaller(newId()), reason: 'Its host has booted.' },
-          { parentId },
-        ),
-    });
+    engine.register(operations.autostartHost, services);
     engine.register(operations.createDomain, services);
     engine.register(operations.deleteDomain, services);
     engine.register(operations.forceOffDomain, services);

@@ -1,4 +1,3 @@
-import { type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { type Problem } from '../../../kernel/errors/problem.js';
@@ -8,11 +7,8 @@ import { uuid } from '../../../kernel/schema/values.js';
 import { hostAutostartIncomplete } from '../domain.errors.js';
 import { type Because, NotWantedAnyMore } from '../reconcile/asked.js';
 import { type Boot, startAfterBoot } from '../reconcile/start-after-boot.js';
-
-export interface AutostartServices {
-  readonly entities: EntityManager;
-  readonly begin: (domainId: string, because: Because, parentId: string) => Promise<unknown>;
-}
+import { type DomainServices } from './services.js';
+import { startDomain } from './start-domain.js';
 
 /** All delays of all orders together. */
 const DAY_MS = 86_400_000;
@@ -42,11 +38,14 @@ export const autostartHost = defineOperation({
     if (!taken) throw new NotWantedAnyMore(`autostart of host ${hostId}`);
     return { poolId: taken.poolId, plan: { hostId, bootId } satisfies Boot };
   },
-  run: async (context, plan: Boot, { entities, begin }: AutostartServices) => {
+  run: async (context, plan: Boot, { entities }: DomainServices) => {
     await context.step('start-domains', {
       run: async () => {
-        const { signal, caller, operationId } = context;
-        await startAfterBoot({ entities, signal, traceId: caller.traceId, operationId, begin }, plan);
+        const { signal, caller } = context;
+        const { traceId } = caller;
+        const start = (domainId: string, key: string, because: Because) =>
+          context.childWithin('start-domains', key, startDomain, { domainId, expected: null, because });
+        await startAfterBoot({ entities, signal, traceId, start }, plan);
         const failed = await rowsOf<{ id: string; name: string; problem: Problem }>(
           entities,
           `select d.id, d.name, s.problem from boot_start s join domain d on d.id = s.domain_id

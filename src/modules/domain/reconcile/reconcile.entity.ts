@@ -54,6 +54,8 @@ export class BootStartEntity {
   @IntColumn() delaySeconds!: number;
   /** The start that was accepted for it, in whose accepting transaction this is written. */
   @RefColumn({ nullable: true }) operationId!: string | null;
+  /** How many starts before that one were not accepted, or failed. */
+  @IntColumn({ default: 0 }) tries!: number;
   /** Set once nothing more will be tried. */
   @TimeColumn({ nullable: true }) endedAt!: Date | null;
   /** Why it was not started. */

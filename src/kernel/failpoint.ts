@@ -14,11 +14,15 @@ export const failpoints = [
   'queue.delivered',
   'claim.before',
   'claim.after',
+  'judge.before-commit',
+  'judge.after-commit',
   'step.before-intent',
   'step.after-intent',
   'step.before-act',
   'step.before-done',
   'step.after-done',
+  'step.before-failed',
+  'step.after-failed',
   'no-return.before',
   'no-return.after',
   'child.before-begin',
@@ -35,6 +39,9 @@ export const failpoints = [
   'probe.after-done',
   'end.before-commit',
   'end.after-commit',
+  // Runner: nobody knows what came of it.
+  'attention.before-commit',
+  'attention.after-commit',
   // Whoever gives an object on to those that wait.
   'turn.before-commit',
   'turn.after-commit',
@@ -43,6 +50,10 @@ export const failpoints = [
   // Whoever takes an operation back.
   'cancel.before-commit',
   'cancel.after-commit',
+  // Whoever has a word on one that needs attention.
+  'retry.before-commit',
+  'retry.after-commit',
+  'resolve.after-commit',
   // Agent: one write call.
   'agent.received',
   'agent.before-begin',

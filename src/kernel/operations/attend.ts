@@ -2,6 +2,7 @@ import { type EntityManager } from 'typeorm';
 import { clientOf, rowsFrom, type Statement } from '../database/statement.js';
 import { type Problem } from '../errors/problem.js';
 import { markAppended } from '../events/append-event.js';
+import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
 import { endOperation } from './ending.js';
 import { type OperationEnded } from './engine-options.js';
@@ -74,6 +75,7 @@ export async function retryOperation(
     caller.actor,
   ]);
   markAppended(tx);
+  if (failpoint) await failpoint('retry.before-commit', { operationId });
   return again;
 }
 

@@ -115,5 +115,7 @@ export async function holdForAttention(
     if (!held) return;
     if (operation.plan !== undefined && held.first) await definition.doubt(tx, operation.plan);
     markAppended(tx);
+    if (failpoint) await failpoint('attention.before-commit', { operationId: operation.id });
   });
+  if (failpoint) await failpoint('attention.after-commit', { operationId: operation.id });
 }

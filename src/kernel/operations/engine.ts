@@ -202,6 +202,7 @@ export class OperationEngine {
     return {
       work: (tx) => retryOperation(tx, operationId, caller),
       committed: async (outgoing) => {
+        if (failpoint) await failpoint('retry.after-commit', { operationId });
         this.leases.lose(operationId, 'it was asked to go on');
         this.dispatch(outgoing);
       },
@@ -216,6 +217,7 @@ export class OperationEngine {
     return {
       work: (tx) => resolveOperation(tx, this.registry, operationId, outcome),
       committed: async ({ ended, freed }) => {
+        if (failpoint) await failpoint('resolve.after-commit', { operationId });
         this.inBackground(this.giveTurns(freed));
         this.tellEnded(ended);
       },

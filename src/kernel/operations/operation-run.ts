@@ -51,8 +51,8 @@ export interface RunParts {
   readonly onAppended: () => void;
   /** Repeats a write until the database is back. */
   persist<R>(write: () => Promise<R>): Promise<R>;
-  /** What was in doubt has happened: answers with the new end of the operation's time. */
-  goOn(): Promise<AbortSignal>;
+  /** The step in doubt has happened: answers with the new end of the operation's time. */
+  goOn(step: { readonly position: number; readonly result: unknown }): Promise<AbortSignal>;
 }
 
 interface Undo {
@@ -244,14 +244,17 @@ export class OperationRun implements OperationContext<string> {
   private async fail(name: string, problem: ProblemError): Promise<ProblemError> {
     const { journal, steps, persist } = this.parts;
     const sent = problem.toProblem(this.caller.traceId);
+    const passing = { operationId: this.operationId, step: name };
+    if (failpoint) await failpoint('step.before-failed', passing);
     await persist(() => journal.failed(this.positionOf(name), sent));
     steps.set(name, { name, state: 'failed', result: null, error: sent });
+    if (failpoint) await failpoint('step.after-failed', passing);
     return problem;
   }
 
   /** The step whose outcome nobody knew. Once it is known to have happened, the rest goes on as ever. */
   private async ask<R>(name: string, known: JournalledStep | undefined, { probe }: StepWork<R>): Promise<R> {
-    const { journal, steps, persist, lease } = this.parts;
+    const { steps, persist, lease } = this.parts;
     const unknown = (detail: string, askAgain: boolean): OutcomeUnknown => {
       const problem = operationTimedOut(`Nobody can say whether the step ${name} had its effect: ${detail}`);
       return new OutcomeUnknown(problem.toProblem(this.caller.traceId), askAgain);
@@ -282,10 +285,9 @@ export class OperationRun implements OperationContext<string> {
     if (!answer.happened)
       throw await this.fail(name, operationTimedOut(`The step ${name} was not done within its time.`));
     const result = asStored(answer.result);
-    await persist(() => journal.done(this.positionOf(name), result));
+    this.allow(await this.parts.goOn({ position: this.positionOf(name), result }));
     steps.set(name, { name, state: 'done', result, error: null });
     if (failpoint) await failpoint('probe.after-done', passing);
-    this.allow(await this.parts.goOn());
     this.direction = 'forward';
     return result;
   }

@@ -109,8 +109,10 @@ export class Runner {
       // It was cancelled before it was judged: nothing was taken.
       if (plan === undefined && claimed.turned_back)
         return await this.end(claimed, definition, plan, toOutcome(claimed.turned_back), persist);
-      if (plan === undefined)
+      if (plan === undefined) {
         plan = await persist(() => this.judgeLate(claimed, journal, definition, caller));
+        if (failpoint) await failpoint('judge.after-commit', { operationId: claimed.id });
+      }
       outcome = definition.runs
         ? await this.runSteps(claimed, lease, journal, definition, caller, plan, persist)
         : { state: 'succeeded' };
@@ -161,8 +163,12 @@ export class Runner {
       log,
       onAppended,
       persist,
-      goOn: async () => {
-        const left = await persist(() => goOn(pool, claimed.id, claimed.attempt));
+      goOn: async (step) => {
+        const left = await persist(() => goOn(pool, claimed.id, claimed.attempt, step));
+        if (left === undefined) {
+          lease.lose('somebody else has had a word on it');
+          lease.lost.throwIfAborted();
+        }
         onAppended();
         return times.over(left ?? 0);
       },
@@ -261,6 +267,7 @@ export class Runner {
         JSON.stringify(plan),
         poolId,
       ]);
+      if (failpoint) await failpoint('judge.before-commit', { operationId: claimed.id });
       return plan;
     });
   }

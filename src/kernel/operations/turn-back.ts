@@ -32,22 +32,43 @@ export async function turnBack(
   return row?.left_ms;
 }
 
-/** Of one that was asked what came of it: it happened, so it goes on as if it had never been in doubt. */
+/**
+ * Of one that was asked what came of it: the step happened, so it goes on as if it had never been in doubt. Both in one, or whoever
+ * comes after a death in between would find neither a step to ask about nor leave to go on. Once more, after an answer that was
+ * lost, it is the same.
+ */
 const trust: Statement = {
   name: 'operation_trust',
-  text: `with trusted as (
-      update operation set state = 'running', error = null, attend_at = null, attends = 0,
-        deadline_at = greatest(deadline_at, now() + ${UNDO_MS} * interval '1 millisecond')
-      where id = $1 and attempt = $2 and ended_at is null and state = 'needs_attention' returning id, pool_id, deadline_at
+  text: `with before as (
+      select id, state from operation where id = $1 and attempt = $2 and ended_at is null and turned_back is null
+        and state in ('needs_attention', 'running') for update
+    ), trusted as (
+      update operation o set state = 'running', error = null, attend_at = null, attends = 0,
+        deadline_at = greatest(o.deadline_at, now() + ${UNDO_MS} * interval '1 millisecond')
+      from before where o.id = before.id returning o.id, o.pool_id, o.deadline_at, before.state as was
+    ), done as (
+      update operation_step s set state = 'done', result = $4, ended_at = now() from trusted
+      where s.operation_id = trusted.id and s.position = $3
     ), told as (
       insert into event (type, object_type, object_id, pool_id, operation_id, changes)
       select 'operation.updated', 'operation', id, pool_id, id, '{"state": "running", "error": null}' from trusted
+      where was = 'needs_attention'
     )
     select (extract(epoch from deadline_at - now()) * 1000)::int as left_ms from trusted`,
 };
 
-/** Answers with how long it may still take. */
-export async function goOn(pool: Pool, operationId: string, attempt: number): Promise<number | undefined> {
-  const [row] = await rowsFrom<{ left_ms: number }>(pool, trust, [operationId, attempt]);
+/** Answers with how long it may still take; nothing when somebody else has the operation. */
+export async function goOn(
+  pool: Pool,
+  operationId: string,
+  attempt: number,
+  { position, result }: { readonly position: number; readonly result: unknown },
+): Promise<number | undefined> {
+  const [row] = await rowsFrom<{ left_ms: number }>(pool, trust, [
+    operationId,
+    attempt,
+    position,
+    JSON.stringify(result ?? null),
+  ]);
   return row?.left_ms;
 }

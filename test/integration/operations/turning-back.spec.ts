@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { defineProblem } from '../../../src/kernel/errors/problem.js';
 import { hostUnreachable } from '../../../src/kernel/errors/problems.js';
+import { armFailpoints } from '../../../src/kernel/failpoint.js';
 import { defineOperation } from '../../../src/kernel/operations/define-operation.js';
 import { type OperationEngine } from '../../../src/kernel/operations/engine.js';
 import { intervene } from '../../../src/kernel/operations/intervention.js';
@@ -92,7 +93,10 @@ describe.each(queueBackends)('over the %s queue, an operation', (_, startBackend
   beforeEach(async () => {
     bench = await startBench(backend);
   }, 60_000);
-  afterEach(() => bench.stop());
+  afterEach(() => {
+    armFailpoints(undefined);
+    return bench.stop();
+  });
 
   async function engineWith(services: Services): Promise<OperationEngine> {
     const engine = await bench.engine({ timing: { retryFirst: 20, retryMost: 50 } });
@@ -315,6 +319,37 @@ describe.each(queueBackends)('over the %s queue, an operation', (_, startBackend
     },
     60_000,
   );
+
+  it('whose step in doubt has happened goes on, though the runner that asked dies before it does', async () => {
+    const log: string[] = [];
+    const asked = Promise.withResolvers<void>();
+    const services: Services = {
+      log,
+      happened: () => true,
+      at: (place) => {
+        if (place === 'two') throw hostUnreachable('planned');
+      },
+    };
+    armFailpoints(async (name) => {
+      if (name !== 'probe.after-done') return 'pass';
+      asked.resolve();
+      return new Promise<never>(() => undefined);
+    });
+    const dying = await engineWith(services);
+    const { id } = await dying.accept(hasty, { objectId: randomUUID(), commits: false }, caller);
+    await asked.promise;
+    await dying.close();
+    armFailpoints(undefined);
+    // Not half a minute later.
+    await bench.rows(`update operation set attend_at = now() where id = $1`, [id]);
+    await engineWith(services);
+    await eventually(async () => ((await row(id)) as { state: string }).state === 'succeeded', {
+      what: 'its end',
+      within: 20_000,
+    });
+    expect(log.at(-1)).toBe('three');
+    expect(await left()).toEqual([]);
+  }, 60_000);
 
   it('is overtaken by one that never waits: it ends where it stands, and is refused everything of before', async () => {
     const log: string[] = [];

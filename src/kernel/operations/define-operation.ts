@@ -87,6 +87,11 @@ export interface StepWork<R> {
    */
   readonly withdraw?: (fencing: StepFencing) => Promise<unknown>;
   /**
+   * It changes nothing but rows of this database, of objects that the operation holds: where its time was over before
+   * that was done, it is simply done, since nobody but the database has to be asked.
+   */
+  readonly rows?: true;
+  /**
    * Asks whether the step had its effect, once nobody else can say, and never acts late: the caller may have turned to
    * something else. What it says must stay true: it fences the host first, so that no older attempt acts after it. The problem of a host that does not answer means that it cannot be known yet. Without it the
    * operation waits for somebody's word.

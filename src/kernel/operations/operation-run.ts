@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, type EntityManager } from 'typeorm';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
-import { isProblem, ProblemError } from '../errors/problem.js';
+import { isProblem, type Problem, ProblemError } from '../errors/problem.js';
 import {
   callFenced,
   callTimedOut,
@@ -253,43 +253,51 @@ export class OperationRun implements OperationContext<string> {
   }
 
   /** The step whose outcome nobody knew. Once it is known to have happened, the rest goes on as ever. */
-  private async ask<R>(name: string, known: JournalledStep | undefined, { probe }: StepWork<R>): Promise<R> {
-    const { steps, persist, lease } = this.parts;
-    const unknown = (detail: string, askAgain: boolean): OutcomeUnknown => {
-      const problem = operationTimedOut(`Nobody can say whether the step ${name} had its effect: ${detail}`);
-      return new OutcomeUnknown(problem.toProblem(this.caller.traceId), askAgain);
-    };
-    // The doubt was not about a step: what is left to do is for somebody to look at.
-    if (!known) throw unknown('it was never begun.', false);
-    if (!probe) throw unknown('only somebody who looks can tell.', false);
+  private async ask<R>(name: string, known: JournalledStep | undefined, work: StepWork<R>): Promise<R> {
+    const { journal, steps, persist, lease } = this.parts;
+    const position = this.positionOf(name);
     await persist(() => lease.check());
+    if (!known) {
+      // Its intent would be there: the time was over between two steps, and nothing is in doubt.
+      if (!work.rows) throw operationTimedOut(`Its time was over before the step ${name}.`);
+      await persist(() => journal.intent(position, name));
+      this.remember(name, work);
+    }
     const passing = { operationId: this.operationId, step: name };
     if (failpoint) await failpoint('probe.before-ask', passing);
-    let answer;
-    try {
-      answer = await probe({ ...passing, attempt: this.attempt });
-    } catch (error) {
-      lease.lost.throwIfAborted();
-      if (isDatabaseUnavailable(error)) throw error;
-      if (error instanceof ProblemError && mayChange(error))
-        throw new OutcomeUnknown(
-          {
-            ...error.toProblem(this.caller.traceId),
-            detail: `Nobody can say whether the step ${name} had its effect: ${error.detail}`,
-          },
-          true,
-        );
-      throw unknown(this.asProblem(error, name).detail, false);
-    }
+    const answer = await this.answerOf(name, work);
     if (failpoint) await failpoint('probe.before-done', passing);
     if (!answer.happened)
       throw await this.fail(name, operationTimedOut(`The step ${name} was not done within its time.`));
     const result = asStored(answer.result);
-    this.allow(await this.parts.goOn({ position: this.positionOf(name), result }));
+    this.allow(await this.parts.goOn({ position, result }));
     steps.set(name, { name, state: 'done', result, error: null });
     if (failpoint) await failpoint('probe.after-done', passing);
     this.direction = 'forward';
     return result;
+  }
+
+  private async answerOf<R>(
+    step: string,
+    { run, rows, probe }: StepWork<R>,
+  ): Promise<{ happened: true; result: R } | { happened: false }> {
+    const unknown = (problem: Problem, askAgain: boolean): OutcomeUnknown => {
+      const detail = `Nobody can say whether the step ${step} had its effect: ${problem.detail}`;
+      return new OutcomeUnknown({ ...problem, detail }, askAgain);
+    };
+    const { traceId } = this.caller;
+    const fencing = { operationId: this.operationId, step, attempt: this.attempt };
+    try {
+      if (rows) return { happened: true, result: await run(fencing) };
+      if (probe) return await probe(fencing);
+    } catch (error) {
+      this.parts.lease.lost.throwIfAborted();
+      if (isDatabaseUnavailable(error)) throw error;
+      const problem = this.asProblem(error, step).toProblem(traceId);
+      if (error instanceof ProblemError && mayChange(error)) throw unknown(problem, true);
+      throw unknown(operationTimedOut(problem.detail).toProblem(traceId), false);
+    }
+    throw unknown(operationTimedOut('only somebody who looks can tell.').toProblem(traceId), false);
   }
 
   private async undoStep(name: string, undo: Undo): Promise<void> {

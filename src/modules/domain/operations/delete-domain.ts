@@ -84,6 +84,7 @@ export const deleteDomain = defineOperation({
     });
     await context.pointOfNoReturn();
     await context.step('remove-rows', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           await rowsOf(

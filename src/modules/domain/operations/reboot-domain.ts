@@ -34,6 +34,7 @@ export const rebootDomain = defineOperation({
     await haltGuest(context, plan, services);
     // Only now: until the old guest is gone, what the host says of its generation must be believed.
     const next = await context.step('take-generation', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           const domain = await lockDomain(tx, plan.domainId);

@@ -55,6 +55,7 @@ export const returnHost = defineOperation({
       run: (fencing) => onReturning(context, services, plan, fencing, beginReturn, {}),
     });
     const overtaken = await context.step('judge-guests', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           const host = await lockHostRow(tx, plan.hostId);
@@ -71,6 +72,7 @@ export const returnHost = defineOperation({
       },
     });
     await context.step('record', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           await rowsOf(tx, `update host set returned_epoch = $2 where id = $1 and epoch = $2`, [

@@ -121,6 +121,7 @@ export const createStorageRepository = defineOperation({
       run: () => whoSeesIt(context.signal, services, repository, others),
     });
     await context.step('make-ready', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           await recordRoom(tx, repository.id, first.hostId, room);

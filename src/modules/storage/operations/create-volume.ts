@@ -95,6 +95,7 @@ export const createVolume = defineOperation({
     });
     await refreshRoom(context, services, executor);
     await context.step('make-ready', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           await rowsOf(

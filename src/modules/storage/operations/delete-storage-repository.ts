@@ -105,6 +105,7 @@ export const deleteStorageRepository = defineOperation({
     });
     await context.pointOfNoReturn();
     await context.step('remove-rows', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           await rowsOf(tx, `delete from storage_repository where id = $1`, [plan.id]);

@@ -98,6 +98,7 @@ export const deleteVolume = defineOperation({
     await context.pointOfNoReturn();
     await refreshRoom(context, services, executor);
     await context.step('remove-rows', {
+      rows: true,
       run: () =>
         context.transaction(async (tx) => {
           await rowsOf(tx, `delete from hold where volume_id = $1`, [volume.id]);

@@ -99,6 +99,36 @@ it('a caller who has as many under way as he may is refused, whatever he asks, u
   expect((await create()).status).toBe(202);
 });
 
+it('force-off and reset are refused for no budget, neither of the host nor of the caller: they must work while all else hangs', async () => {
+  const [id = ''] = domains;
+  const hostId = pool.hosts[0]?.id;
+  // As a guest that runs, on a host whose budget is used up, of a caller whose budget is used up.
+  await pool.source.query(`update domain set state = 'running', host_id = $2 where id = $1`, [id, hostId]);
+  await pool.source.query(
+    `insert into object_lock (object_type, object_id, operation_id, mode, granted)
+      select 'host', $1, gen_random_uuid(), 'shared', true from generate_series(1, 5)`,
+    [hostId],
+  );
+  const verb = (name: string) => pool.rest('POST', `/v1/domains/${id}/${name}`);
+  try {
+    const bounded = await verb('pause');
+    expect([bounded.status, bounded.body.blockers[0].object]).toEqual([429, { type: 'host', id: hostId }]);
+    await pool.source.query(
+      `insert into operation (id, kind, target_type, target_id, actor, input, state, trace_id)
+        select gen_random_uuid(), 'test.none', 'test', gen_random_uuid(), 'token:admin', '{}', 'needs_attention', '' from generate_series(1, 9)`,
+    );
+    expect((await verb('pause')).body.blockers).toHaveLength(2);
+    const reset = await verb('reset');
+    expect([reset.status, reset.body.kind]).toEqual([202, 'domain.reset']);
+    const off = await verb('force-off');
+    expect([off.status, off.body.kind]).toEqual([202, 'domain.force_off']);
+    const again: Body = await pool.graphql(`mutation { forceOffDomain(id: "${id}") { kind } }`);
+    expect(again.data.forceOffDomain).toEqual({ kind: 'domain.force_off' });
+  } finally {
+    await pool.source.query(`update domain set state = 'halted' where id = $1`, [id]);
+  }
+});
+
 it('reads are answered at once while writes fill all their connections and wait', async () => {
   const holder = new pg.Client({ connectionString: pool.databaseUrl });
   await holder.connect();

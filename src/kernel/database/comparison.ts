@@ -25,7 +25,17 @@ export const castOf: Readonly<Record<FieldKind, string>> = {
 };
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
+const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
+
+/** A time that there is, in a year that both JavaScript and PostgreSQL write with four digits: `Date` alone takes February 30 for March 2. */
+function isInstant(text: string): boolean {
+  const [matches, year, month, day] = INSTANT.exec(text)?.map(Number) ?? [];
+  const utcYear = new Date(text).getUTCFullYear();
+  if (matches === undefined || !(utcYear >= 1 && utcYear <= 9999)) return false;
+  const date = new Date(0);
+  date.setUTCFullYear(year ?? 0, (month ?? 0) - 1, day ?? 0);
+  return date.getUTCDate() === day;
+}
 
 /** Null when the value fits; otherwise what would have been right. */
 export function misfit(field: Field, value: Exclude<FilterValue, null>): string | null {
@@ -36,9 +46,7 @@ export function misfit(field: Field, value: Exclude<FilterValue, null>): string 
     case 'uuid':
       return typeof value === 'string' && UUID.test(value) ? null : 'a lower-case UUID in double quotes';
     case 'instant':
-      return typeof value === 'string' && INSTANT.test(value) && !Number.isNaN(Date.parse(value))
-        ? null
-        : 'a time as in RFC 3339, in double quotes';
+      return typeof value === 'string' && isInstant(value) ? null : 'a time as in RFC 3339, in double quotes';
     case 'int':
     case 'bytes':
       return typeof value === 'number' && Number.isSafeInteger(value) ? null : 'a whole number';

@@ -28,8 +28,22 @@ const coverSql = (lock: string, family: string): string =>
 /** SQL: who waits for this object waits for an ancestor's end, so that a child must not wait for him. */
 export const underSql = (lock: string, family: string): string => `${coverSql(lock, family)} is not null`;
 
-/** SQL: the ancestors' ids, out of the statement's own `ancestor`. */
-const FAMILY = '(array(select id from ancestor))';
+/**
+ * SQL: the lock `other` of the operation `p` keeps the lock `mine` of the waiting operation `o` from being granted: it is held, or its
+ * turn is before. `ancestors`: a query of the ids above `o`, whose locks never do. Who is told for what he waits and who is
+ * granted go by this one rule.
+ */
+export const inTheWaySql = (
+  mine: { readonly lock: string; readonly operation: string },
+  other: { readonly lock: string; readonly operation: string },
+  ancestors: string,
+): string =>
+  `((${other.lock}.granted or ((${seniorSinceSql(other.operation)}, ${other.lock}.ticket) < (${seniorSinceSql(mine.operation)}, ${mine.lock}.ticket)
+      and not ${underSql(mine.lock, `(array(${ancestors}))`)}))
+    and ${incompatibleSql(`${mine.lock}.mode`, `${other.lock}.mode`)} and ${other.lock}.operation_id not in (${ancestors}))`;
+
+/** The same ids, out of the statement's own `ancestor`. */
+const ANCESTORS = 'select id from ancestor';
 
 /** Who waits is in the way as well: a newcomer that fits beside the holder would otherwise overtake for ever. */
 const take: Statement = {
@@ -179,12 +193,10 @@ const grant: Statement = {
         select from object_lock mine join object_lock other using (object_type, object_id)
           left join operation p on p.id = other.operation_id
         where mine.operation_id = $1 and other.operation_id <> $1
-          and (other.granted or ((${seniorSinceSql('p')}, other.ticket) < (${seniorSinceSql('o')}, mine.ticket)
-            and not ${underSql('mine', FAMILY)}))
-          and ${incompatibleSql('mine.mode', 'other.mode')} and other.operation_id not in (select id from ancestor))
+          and ${inTheWaySql({ lock: 'mine', operation: 'o' }, { lock: 'other', operation: 'p' }, ANCESTORS)})
       for no key update of o
     ), granted as (
-      update object_lock l set granted = true, under = ${coverSql('l', FAMILY)}
+      update object_lock l set granted = true, under = ${coverSql('l', `(array(${ANCESTORS}))`)}
       from grantable g where l.operation_id = g.id
     ), queued as (
       update operation o set state = 'queued' from grantable g where o.id = g.id

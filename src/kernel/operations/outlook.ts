@@ -1,8 +1,6 @@
 import { blockersSql, literal } from '../database/reason.js';
 import { holderOrder, holderSql } from './busy.js';
-import { underSql } from './lock-table.js';
-import { incompatibleSql } from './locks.js';
-import { seniorSinceSql } from './priority.js';
+import { inTheWaySql } from './lock-table.js';
 
 /** Of how many successful operations of the kind the middle duration is taken: the newest, since hosts and guests change. */
 const RECENT = 20;
@@ -24,9 +22,9 @@ export const estimatedEndSql = (o: string): string =>
 
 /** Those above it: their locks are its own. */
 const ancestorsSql = (o: string): string =>
-  `(with recursive above as (select ${o}.parent_id as id where ${o}.parent_id is not null
+  `with recursive above as (select ${o}.parent_id as id where ${o}.parent_id is not null
      union select p.parent_id from above a join operation p on p.id = a.id where p.parent_id is not null)
-   select id from above)`;
+   select id from above`;
 
 /** SQL: for whom the operation `o` waits, as blockers; of one that needs attention, what would help. Empty for all others. */
 export const waitsForSql = (o: string): string =>
@@ -36,9 +34,7 @@ export const waitsForSql = (o: string): string =>
     `object_lock mine join object_lock l on l.object_type = mine.object_type and l.object_id = mine.object_id
         left join operation h on h.id = l.operation_id
        where mine.operation_id = ${o}.id and l.operation_id <> ${o}.id
-         and (l.granted or ((${seniorSinceSql('h')}, l.ticket) < (${seniorSinceSql(o)}, mine.ticket)
-           and not ${underSql('mine', `array${ancestorsSql(o)}`)}))
-         and ${incompatibleSql('mine.mode', 'l.mode')} and l.operation_id not in ${ancestorsSql(o)}`,
+         and ${inTheWaySql({ lock: 'mine', operation: o }, { lock: 'l', operation: 'h' }, ancestorsSql(o))}`,
   )}, '[]'::json)
    when 'needs_attention' then json_build_array(json_build_object('code', coalesce(${o}.error->>'code', 'operation.unknown'),
      'detail', coalesce(${o}.error->>'detail', 'Nobody can say what came of it.'),

@@ -20,6 +20,23 @@ export interface RetentionRule {
   readonly values: readonly unknown[];
 }
 
+/** The rule for a table whose rows run out (`expires_at`): they go so many days later, so that it stays known for so long what they were for. */
+export const afterExpiry = (what: string, table: string, days: number): RetentionRule => ({
+  what,
+  statement: {
+    name: `retention_${table}`,
+    text: `with ${turnCte}, old as (
+        select id from ${table}
+        where (select mine from turn) and expires_at < now() - interval '${days} days'
+        order by expires_at limit $1 for update skip locked
+      ), gone as (
+        delete from ${table} t using old where t.id = old.id returning 1
+      )
+      select count(*)::int as deleted from gone`,
+  },
+  values: [],
+});
+
 export interface RetentionOptions {
   readonly pool: Pool;
   readonly rules: readonly RetentionRule[];

@@ -71,7 +71,7 @@ export const ROOMS = `select h.id, h.pool_id, h.name, h.epoch, h.state, h.simula
 const boots = (t: string, file: string): string => `${t}.boot #>> '{${file},repositoryId}'`;
 
 /** Every repository that the domain needs is attached to the host `h`. */
-const reachesSql = (h: string, t: string): string =>
+const reachesStorageOf = (h: string, t: string): string =>
   `(not exists (select from disk k join volume v on v.id = k.volume_id where k.domain_id = ${t}.id and not exists (
       select from attachment a where a.host_id = ${h}.id and a.repository_id = v.repository_id and a.state = 'attached'))
     and (not ${t}.boot ? 'kernel' or not exists (select from unnest(array[${boots(t, 'kernel')}, ${boots(t, 'initramfs')}]) as w(id)
@@ -96,12 +96,12 @@ const lacksSql = (h: string, t: string): string =>
 const mayStart = (t: string): string => `${t}.state in (${among(allowedStates.start)})`;
 /** What a host that was never reached offers, nobody knows. */
 const reachingOf = (t: string): string =>
-  `host_room h where h.pool_id = ${t}.pool_id and h.state <> 'enrolled' and ${reachesSql('h', t)}`;
+  `host_room h where h.pool_id = ${t}.pool_id and h.state <> 'enrolled' and ${reachesStorageOf('h', t)}`;
 const roomsOf = (t: string): string =>
-  `host_room h where h.pool_id = ${t}.pool_id and ${reachesSql('h', t)} and (h.state = 'enrolled' or ${offersSql('h', t)})`;
+  `host_room h where h.pool_id = ${t}.pool_id and ${reachesStorageOf('h', t)} and (h.state = 'enrolled' or ${offersSql('h', t)})`;
 const fits = (t: string): string =>
   `exists (select from host_room h where h.pool_id = ${t}.pool_id and h.state = 'online'
-     and h.free_bytes >= ${memoryNeededSql(t)} and ${reachesSql('h', t)} and ${offersSql('h', t)})`;
+     and h.free_bytes >= ${memoryNeededSql(t)} and ${reachesStorageOf('h', t)} and ${offersSql('h', t)})`;
 
 /** Hosts reach all its storage, and none of them offers all that it asks for. */
 export const noneOffers: Reason = {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { dependencyNames, parseSimulatedInstall, parseStanzas } from './apt-output.js';
@@ -30,19 +30,29 @@ export interface AptSource {
   readonly architecture: string;
   /** The names in the candidate's Depends, alternatives included. */
   dependsOf(name: string): Promise<string[]>;
-  /** `names`, and every package that they need and this machine has not installed. */
+  /** `names`, and every package that they need and this machine (or the empty root) has not installed. */
   withMissingDependencies(names: readonly string[]): Promise<string[]>;
   /** Downloads the candidates' .deb files to below `folder`. */
   download(names: readonly string[], folder: string): Promise<DownloadedPackage[]>;
 }
 
-/** Fetches the package lists into `folder` (a few seconds). `PackageUnavailable` without apt or network. */
-export async function openAptSource(folder: string, signal?: AbortSignal): Promise<AptSource> {
+/**
+ * Fetches the package lists into `folder` (a few seconds). `PackageUnavailable` without apt or network.
+ * `forEmptyRoot`: as seen from a root file system in the making, where nothing is installed yet.
+ */
+export async function openAptSource(
+  folder: string,
+  signal?: AbortSignal,
+  { forEmptyRoot = false } = {},
+): Promise<AptSource> {
   const lists = join(folder, 'lists');
   const archives = join(folder, 'archives');
+  const nothingInstalled = join(folder, 'status');
   await mkdir(join(lists, 'partial'), { recursive: true });
   await mkdir(join(archives, 'partial'), { recursive: true });
+  if (forEmptyRoot) await writeFile(nothingInstalled, '');
   const options = [
+    ...(forEmptyRoot ? [['Dir::State::status', nothingInstalled]] : []),
     ['Dir::State::Lists', lists],
     ['Dir::Cache', folder],
     ['Dir::Cache::Archives', archives],

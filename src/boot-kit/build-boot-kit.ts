@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { glob, mkdir, open, readFile, readdir, rename, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, rename, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -12,7 +12,7 @@ import {
   unpackDeb,
 } from '../debian-package/index.js';
 import { WANTED_MODULES, guestFiles } from './guest-files.js';
-import { loadOrder, moduleName, readModuleInfo } from './kernel-module.js';
+import { modulesWithNeeds } from './module-files.js';
 import { newcArchive } from './newc-archive.js';
 
 /** Changes with everything that this room puts into the guest, so that an older build is not mistaken for this one. */
@@ -117,7 +117,7 @@ async function assemble(tree: string, signal?: AbortSignal) {
     guestFiles({
       busybox: await readFile(busyboxPath),
       applets: stdout.split('\n').filter((name) => name !== ''),
-      modules: await wantedModules(join(tree, 'lib/modules', kernelVersion)),
+      modules: await modulesWithNeeds(join(tree, 'lib/modules', kernelVersion), WANTED_MODULES),
     }),
   );
   return {
@@ -125,34 +125,6 @@ async function assemble(tree: string, signal?: AbortSignal) {
     kernel: await readFile(join(tree, 'boot', `vmlinuz-${kernelVersion}`)),
     initramfs: await promisify(gzip)(archive),
   };
-}
-
-async function wantedModules(folder: string): Promise<{ name: string; data: Buffer }[]> {
-  const files = new Map<string, string>();
-  for await (const path of glob('kernel/**/*.ko', { cwd: folder })) {
-    files.set(moduleName(path), join(folder, path));
-  }
-  if (files.size === 0) throw new Error(`No uncompressed kernel modules in ${folder}.`);
-  const loaded = new Map<string, { data: Buffer; needs: string[] }>();
-  // Dependencies are read level by level: only the wanted modules are opened, not all of the kernel's.
-  let next: string[] = [...WANTED_MODULES];
-  while (next.length > 0) {
-    const found: string[] = [];
-    for (const name of next) {
-      const path = files.get(name);
-      if (path === undefined || loaded.has(name)) continue;
-      const data = await readFile(path);
-      const depends = readModuleInfo(data).get('depends') ?? '';
-      const needs = depends.split(',').filter(Boolean).map(moduleName);
-      loaded.set(name, { data, needs });
-      found.push(...needs);
-    }
-    next = found;
-  }
-  return loadOrder(WANTED_MODULES, (name) => loaded.get(name)?.needs ?? null).flatMap((name) => {
-    const module = loaded.get(name);
-    return module ? [{ name, data: module.data }] : [];
-  });
 }
 
 /** The cache must never hold a name whose bytes a power cut took away. */

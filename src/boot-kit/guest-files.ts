@@ -1,6 +1,6 @@
 import { type ArchiveEntry } from './newc-archive.js';
 
-/** Loaded at boot where the kernel has them as modules: disks, cards, the word to the hypervisor on a panic, and the power button (ACPI, or GPIO on arm64). */
+/** Loaded at boot where the kernel has them as modules: disks, cards (of QEMU and of Xen), the word to the hypervisor on a panic, and the power button (ACPI, or GPIO on arm64). */
 export const WANTED_MODULES = [
   'virtio_pci',
   'virtio_mmio',
@@ -11,6 +11,8 @@ export const WANTED_MODULES = [
   'virtio_rng',
   'virtio_scsi',
   'sd_mod',
+  'xen_blkfront',
+  'xen_netfront',
   'ext4',
   'pvpanic_pci',
   'button',

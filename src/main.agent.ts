@@ -18,7 +18,10 @@ import { createBackends, createFakeBackends } from './storage-backend/backends.j
 /** How many simulated hosts get ready at the same time. */
 const AT_ONCE = 16;
 
-type Host = Pick<AgentSettings, 'folder' | 'hostName' | 'listen' | 'driver' | 'backends' | 'machine' | 'log'>;
+type Host = Pick<
+  AgentSettings,
+  'folder' | 'hostName' | 'listen' | 'advertise' | 'driver' | 'backends' | 'machine' | 'log'
+>;
 
 async function main(): Promise<void> {
   const config = readAgentConfig();
@@ -96,9 +99,9 @@ async function qemuHost(config: AgentConfig, folder: string, log: Logger): Promi
     binary,
     onFault: (error, domainId) => log.error({ err: error, domainId }, 'the driver met a fault'),
   });
-  const { hostName, listen } = config;
+  const { hostName, listen, advertise } = config;
   const backends = createBackends({ qemuImg: 'qemu-img' });
-  return { folder, hostName, listen, driver, backends, machine: readMachine, log };
+  return { folder, hostName, listen, advertise, driver, backends, machine: readMachine, log };
 }
 
 /** Hosts that are only played, any number in this one process; they share one simulated storage, as a pool would. */

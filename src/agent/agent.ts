@@ -26,6 +26,8 @@ export interface AgentSettings {
   readonly hostName: string;
   /** With port 0 any free one is taken once and then kept. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** Where the server dials it, if that is not where it listens. */
+  readonly advertise?: { readonly host: string; readonly port: number } | undefined;
   readonly enrolUrl: string | undefined;
   readonly tokens: TokenFile | null;
   readonly driver: HypervisorDriver;
@@ -127,9 +129,12 @@ export class Agent {
   }
 
   private async takePort(stored: StoredIdentity | null): Promise<number> {
-    const { host, port } = this.settings.listen;
+    const { listen, advertise } = this.settings;
+    const { host, port } = listen;
     const kept =
-      port === 0 && stored ? Number(stored.address.slice(stored.address.lastIndexOf(':') + 1)) : port;
+      port === 0 && stored && !advertise
+        ? Number(stored.address.slice(stored.address.lastIndexOf(':') + 1))
+        : port;
     try {
       return await this.listener.listen({ host, port: kept });
     } catch (error) {
@@ -224,10 +229,12 @@ export class Agent {
   }
 
   private async address(enrolUrl: string, port: number): Promise<string> {
+    const { advertise } = this.settings;
+    if (advertise) return addressOf(advertise.host, advertise.port);
     const { host } = this.settings.listen;
     const wild = host === '0.0.0.0' || host === '::';
     const ip = wild ? await ownAddressTowards(enrolUrl) : host === 'localhost' ? '127.0.0.1' : host;
-    return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
+    return addressOf(ip, port);
   }
 
   /** Repeats until there is an answer. Only silence and `later` are repeated: a refusal stands. */
@@ -273,3 +280,6 @@ export class Agent {
     again();
   }
 }
+
+const addressOf = (ip: string, port: number): string =>
+  ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;

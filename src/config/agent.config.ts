@@ -7,6 +7,7 @@ const schema = z
     DOMUS_DATA_DIR: absolutePath,
     DOMUS_RUNTIME_DIR: absolutePath,
     DOMUS_AGENT_LISTEN: listenAddress.prefault('127.0.0.1:0'),
+    DOMUS_AGENT_ADVERTISE: listenAddress.optional(),
     DOMUS_ENROL_URL: z.url({ protocol: /^https$/ }).optional(),
     DOMUS_ENROL_TOKEN_FILE: absolutePath.optional(),
     DOMUS_HOST_NAME: z.string().min(1).max(63).default(hostname().slice(0, 63)),
@@ -22,6 +23,8 @@ const schema = z
     runtimeDir: env.DOMUS_RUNTIME_DIR,
     /** With port 0 the agent takes any free port once and keeps it. */
     listen: env.DOMUS_AGENT_LISTEN,
+    /** Where the server reaches it, if that is not where it listens: through a port forward or NAT. */
+    advertise: env.DOMUS_AGENT_ADVERTISE,
     enrolUrl: env.DOMUS_ENROL_URL,
     enrolTokenFile: env.DOMUS_ENROL_TOKEN_FILE,
     hostName: env.DOMUS_HOST_NAME,

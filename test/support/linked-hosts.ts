@@ -113,6 +113,7 @@ interface AgentOptions {
   hypervisor: FakeHypervisor;
   token: string;
   listen: { host: string; port: number };
+  advertise: { host: string; port: number };
 }
 
 export interface LinkedAgent {
@@ -192,6 +193,7 @@ export async function linkedServer(): Promise<LinkedServer> {
         folder,
         hostName: name,
         listen: options.listen ?? { host: '127.0.0.1', port: 0 },
+        advertise: options.advertise,
         enrolUrl: server.enrolUrl,
         tokens: await TokenFile.read(tokenFile),
         driver,

@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, request } from 'node:https';
-import { type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { enrolmentServerName, parseEnrolmentToken, readFacts } from '../../../src/agent-contract/index.js';
 import { makeCsr } from '../../../src/agent/enrolment/csr.js';
@@ -13,6 +14,7 @@ import {
   makeKey,
 } from '../../../src/host-link/certificates.js';
 import { newId } from '../../../src/kernel/schema/values.js';
+import { FaultProxy } from '../../support/fault-proxy.js';
 import { type LinkedServer, linkedServer, until } from '../../support/linked-hosts.js';
 
 const address = '127.0.0.1:4711';
@@ -55,6 +57,24 @@ describe('enrolment', () => {
     const host = await server.agent({ listen: { host: '0.0.0.0', port: 0 } });
     expect(host.address).toMatch(/^127\.0\.0\.1:\d+$/);
     expect(await server.links.call(host.hostId, readFacts, {})).toMatchObject({ simulated: true });
+  });
+
+  it('is told by an agent behind a port forward where to dial it instead', async () => {
+    // The agent's port must be known before: one that is free now.
+    const probe = createTcpServer().listen(0, '127.0.0.1');
+    await once(probe, 'listening');
+    const listen = { host: '127.0.0.1', port: (probe.address() as AddressInfo).port };
+    await new Promise((resolve) => probe.close(resolve));
+    const forward = await FaultProxy.open(listen, () => 0);
+    try {
+      const advertise = { host: '127.0.0.1', port: forward.port };
+      const host = await server.agent({ listen, advertise });
+      expect(host.address).toBe(`127.0.0.1:${forward.port}`);
+      expect(await server.links.call(host.hostId, readFacts, {})).toMatchObject({ simulated: true });
+      await host.agent.close();
+    } finally {
+      await forward.close();
+    }
   });
 
   it('keeps only the hash of a token', async () => {

@@ -1,4 +1,4 @@
-import { globSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LauncherConfig } from '../config/launcher.config.js';
 import { ApiClient, type ServerFile } from './api-client.js';
@@ -150,7 +150,7 @@ async function ensureAgent(
   const agentStarted = new Date();
   if (!process) {
     const wanted = simulate ? config.simulatedHosts : 1;
-    const enrolled = enrolledHosts(folder.agent);
+    const enrolled = enrolledHosts(folder.agent).size;
     if (enrolled < wanted) await mintEnrolmentTokens(client, tokenFile, wanted - enrolled);
     process = await startBackground(part, {
       build,
@@ -168,7 +168,7 @@ async function ensureAgent(
     });
   }
   const since = serverStarted ?? (process === adopted ? undefined : agentStarted);
-  await untilOnline(client, part, process, { logFrom, since });
+  await untilOnline(client, part, process, { logFrom, since, agentFolder: folder.agent });
   rmSync(tokenFile, { force: true });
 }
 
@@ -176,7 +176,7 @@ async function untilOnline(
   client: ApiClient,
   part: BackgroundPart,
   process: BackgroundProcess,
-  { logFrom, since }: { logFrom: number; since: Date | undefined },
+  { logFrom, since, agentFolder }: { logFrom: number; since: Date | undefined; agentFolder: string },
 ): Promise<void> {
   let hosts: Host[] = [];
   // What the server knew of a host before it, or the agent, was started again says nothing about now.
@@ -184,14 +184,16 @@ async function untilOnline(
     state === 'online' && (since === undefined || (observedAt !== null && new Date(observedAt) >= since));
   const online = await until(
     async () => {
-      hosts = await client.list<Host>('/v1/hosts');
+      // Other hosts of the pool are elsewhere, and may be away.
+      const own = enrolledHosts(agentFolder);
+      hosts = (await client.list<Host>('/v1/hosts')).filter(({ id }) => own.has(id));
       return !isAlive(process) || (hosts.length > 0 && hosts.every(isOnline));
     },
     hostDeadlineMs,
     100,
   );
   if (!isAlive(process)) throw failed(notStarted(part, process, logFrom));
-  // A pool may have hosts elsewhere that are away; one that is here is enough to go on.
+  // Of several that are played here, one is enough to go on.
   if (!online && !hosts.some(isOnline)) {
     throw failed(`The agent runs, but its host is not online after 60 s; see ${part.logFile}.`);
   }
@@ -209,10 +211,12 @@ async function mintEnrolmentTokens(client: ApiClient, file: string, count: numbe
   writeFileSync(file, tokens.map((token) => `${token}\n`).join(''), { mode: 0o600, flag: 'wx' });
 }
 
-/** How many hosts this folder's agent has enrolled: one, or one a folder where it plays several. */
-function enrolledHosts(agentFolder: string): number {
+/** The hosts that this folder's agent has enrolled: one, or one a folder where it plays several. */
+function enrolledHosts(agentFolder: string): Set<string> {
   const records = globSync(['agent.json', '*/agent.json', '*/*/agent.json'], { cwd: agentFolder });
-  return records.length;
+  const idOf = (name: string) =>
+    JSON.parse(readFileSync(join(agentFolder, name), 'utf8')) as { hostId: string };
+  return new Set(records.map((name) => idOf(name).hostId));
 }
 
 export async function ensureDefaultPool(client: ApiClient): Promise<Named> {

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command, CommandContext } from '../command.js';
-import { exitCode, failed, usageError } from '../launcher-error.js';
+import { exitCode, usageError } from '../launcher-error.js';
 import { ensureQemu } from '../qemu-packages.js';
 import { projectRoot } from '../project-root.js';
+import { runWorkshop } from '../run-workshop.js';
 
 const suffix = '.bench.ts';
 
@@ -22,22 +21,7 @@ export async function bench(
   if (unknown !== undefined)
     throw usageError(`There is no benchmark ${unknown}; there are: ${names.join(', ')}.`);
   await ensureQemu(config, terminal.note);
-  const run = async (...args: string[]): Promise<number | null> => {
-    const child = spawn(process.execPath, args, {
-      cwd: projectRoot,
-      env: { ...config.environment },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
-    const [code] = (await once(child, 'exit')) as [number | null];
-    return code;
-  };
-  const compiler = join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc');
-  if ((await run(compiler, '-p', join(projectRoot, 'bench'))) !== 0) throw failed('bench/ does not build.');
   const chosen = names.filter((name) => command.names.length === 0 || command.names.includes(name));
-  const code = await run(
-    join(projectRoot, 'dist', 'bench', 'main.js'),
-    String(command.rounds ?? ''),
-    ...chosen,
-  );
+  const code = await runWorkshop(['bench'], [String(command.rounds ?? ''), ...chosen], config.environment);
   return code === 0 ? exitCode.done : exitCode.failed;
 }

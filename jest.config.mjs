@@ -20,11 +20,13 @@ export default {
       '<rootDir>/src/**/*.spec.ts',
       '<rootDir>/bench/**/*.spec.ts',
       '<rootDir>/test/support/**/*.spec.ts',
+      '<rootDir>/test/lab/**/*.spec.ts',
       '<rootDir>/test/chaos/sweep/ways.spec.ts',
     ]),
     suite('integration', ['<rootDir>/test/integration/**/*.spec.ts'], shared),
     suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts'], shared),
     suite('qemu', ['<rootDir>/test/qemu/**/*.spec.ts'], shared),
+    suite('xen', ['<rootDir>/test/xen/**/*.spec.ts'], shared),
     suite('chaos', ['<rootDir>/test/chaos/**/*.spec.ts']),
   ],
 };

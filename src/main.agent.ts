@@ -70,11 +70,11 @@ async function xenHost(config: AgentConfig, folder: string, log: Logger): Promis
     dom0,
     onFault: (error, domainId) => log.error({ err: error, domainId }, 'the driver met a fault'),
   });
-  const { hostName, listen } = config;
+  const { hostName, listen, advertise } = config;
   const backends = createBackends({ qemuImg: 'qemu-img' });
   // dom0 sees only its own part of the machine.
   const machine = async () => ({ ...(await readMachine()), ...(await xenMachine(dom0)) });
-  return { folder, hostName, listen, driver, backends, machine, log };
+  return { folder, hostName, listen, advertise, driver, backends, machine, log };
 }
 
 async function qemuHost(config: AgentConfig, folder: string, log: Logger): Promise<Host> {

@@ -39,6 +39,17 @@ describe('the command line', () => {
       only: 'domain.start/agent',
       share: 9,
     });
+    const lab = { name: 'lab', data: './.domus', plain: 0, systemd: false, json: false };
+    expect(parse('lab up')).toEqual({ ...lab, action: 'up', xen: 1 });
+    expect(parse('lab up --plain 2 --systemd')).toEqual({
+      ...lab,
+      action: 'up',
+      xen: 0,
+      plain: 2,
+      systemd: true,
+    });
+    expect(parse('lab down --data /d')).toEqual({ ...lab, action: 'down', xen: 0, data: '/d' });
+    expect(parse('lab status --json')).toMatchObject({ action: 'status', json: true });
   });
 
   it.each([
@@ -57,6 +68,10 @@ describe('the command line', () => {
     'chaos --sweep --kills 9',
     'chaos --sweep --share 0',
     'logs ../../etc/x',
+    'lab',
+    'lab build',
+    'lab up --xen 9',
+    'lab down --xen 1',
   ])('takes "%s" for a mistake in usage', (line) => {
     expect(() => parse(line)).toThrow(LauncherError);
     expect(() => parse(line)).toThrow(expect.objectContaining({ code: exitCode.usage }));

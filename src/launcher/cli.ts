@@ -12,13 +12,17 @@ export const usage = `Usage: domus <command> [options]
   backup FILE           write everything the database holds into FILE
   restore FILE [--force]
                         read it back into an empty database; --force gives up what it holds
-  test [SUITE…]         unit, integration, e2e, qemu; chaos only where it is named
+  test [SUITE…]         unit, integration, e2e, qemu; xen and chaos only where they are named
   bench [NAME…] [--rounds N]
                         side-by-side benchmarks
   chaos [--kills N] [--operations N] [--seed S] [--hosts N] [--queue postgres|redis] [--qemu]
                         kill every part under load, by a schedule that the seed decides, and judge what came of it
   chaos --sweep [--seed S] [--only CASE] [--share N]
                         hit every crash point of every operation, or those that CASE names, or N of them
+  lab up [--xen N] [--plain N] [--systemd]
+                        boot emulated machines with Xen, or without, as hosts of the pool that runs on DIR
+  lab down              switch them off; their disks and who they are stay, for the next "lab up"
+  lab status [--json]   which of them run, and how to get in
   openapi               write openapi/ anew
 
   --data DIR            the data folder, ./.domus unless given
@@ -93,6 +97,8 @@ export function parseCommand(argv: string[]): Command {
       const { values, positionals } = parse(rest, 1, { data, force: flag });
       return { name, ...values, file: required(positionals[0]) };
     }
+    case 'lab':
+      return parseLab(rest);
     case 'openapi':
       parse(rest, 0, {});
       return { name };
@@ -104,6 +110,25 @@ export function parseCommand(argv: string[]): Command {
       throw usageError('Name a command.');
     default:
       throw usageError(`There is no command ${name}.`);
+  }
+}
+
+function parseLab([action, ...options]: string[]): Command {
+  const text = { type: 'string' } as const;
+  const common = { name: 'lab', xen: 0, plain: 0, systemd: false, json: false } as const;
+  switch (action) {
+    case 'up': {
+      const { values } = parse(options, 0, { data, xen: text, plain: text, systemd: flag });
+      const plain = parseCount('--plain', values.plain, 0, 8);
+      const xen = parseCount('--xen', values.xen, 0, 8) ?? (plain === undefined ? 1 : 0);
+      return { ...common, ...values, action, xen, plain: plain ?? 0 };
+    }
+    case 'down':
+      return { ...common, ...parse(options, 0, { data }).values, action };
+    case 'status':
+      return { ...common, ...parse(options, 0, { data, json: flag }).values, action };
+    default:
+      throw usageError('lab takes up, down or status.');
   }
 }
 
@@ -172,6 +197,8 @@ export async function runCommand(command: Command, context: CommandContext): Pro
       return (await import('./commands/backup.js')).backup(command, context);
     case 'restore':
       return (await import('./commands/restore.js')).restore(command, context);
+    case 'lab':
+      return (await import('./commands/lab.js')).lab(command, context);
     case 'openapi':
       return (await import('./commands/openapi.js')).openapi(context);
     case 'help':

@@ -43,5 +43,14 @@ export type Command =
     }
   | { name: 'backup'; data: string; file: string }
   | { name: 'restore'; data: string; file: string; force: boolean }
+  | {
+      name: 'lab';
+      action: 'up' | 'down' | 'status';
+      data: string;
+      xen: number;
+      plain: number;
+      systemd: boolean;
+      json: boolean;
+    }
   | { name: 'openapi' }
   | { name: 'help' };

@@ -43,6 +43,8 @@ export interface WholeServer {
   readonly url: string;
   readonly token: string;
   readonly poolId: string;
+  /** Where agents enrol. */
+  readonly enrolUrl: string;
   /** A private folder, for repositories and whatever a test wants to look at. */
   readonly folder: string;
   rest(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<WholeReply>;
@@ -141,6 +143,7 @@ export async function startWholeServer(options: { version?: PostgresVersion } = 
     url,
     token,
     poolId,
+    enrolUrl: server.addresses.enrolUrl ?? '',
     folder: scratch.path,
     rest,
     ended,

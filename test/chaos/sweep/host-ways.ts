@@ -32,6 +32,9 @@ const stateIs =
     return row?.state === wanted ? [] : [`the host is ${row?.state}`];
   };
 
+/** The host that was lent for a domain. */
+const lentFor = new Map<string, string>();
+
 /** Operations on whole hosts: each case has a host, and an agent, to itself. */
 export const hostWays: readonly Way[] = [
   {
@@ -40,7 +43,7 @@ export const hostWays: readonly Way[] = [
     prepare: async (stage) => (await stage.lend()).id,
     ask: async (stage, id, arm) => {
       arm();
-      await stage.booted(id, await stage.domain());
+      await stage.booted(id, await stage.domain({ hostId: id }));
     },
     expected: {
       more: async (arena, id) => {
@@ -60,6 +63,23 @@ export const hostWays: readonly Way[] = [
       },
     },
     restore: async (stage, id) => stage.giveBack(id),
+  },
+  {
+    // The child's own road: it is accepted and begun in its parent's process.
+    name: 'domain.start+autostart',
+    kind: 'domain.start',
+    prepare: async (stage) => {
+      const host = await stage.lend();
+      const id = await stage.domain({ hostId: host.id });
+      lentFor.set(id, host.id);
+      return id;
+    },
+    ask: async (stage, id, arm) => {
+      arm();
+      await stage.booted(lentFor.get(id) ?? '', id);
+    },
+    expected: { domain: 'running', effects: { started: 1 } },
+    restore: async (stage, id) => stage.giveBack(lentFor.get(id) ?? ''),
   },
   {
     name: 'host.declare_dead',

@@ -48,18 +48,24 @@ export class Stage {
     return ids[++this.count % ids.length] ?? '';
   }
 
-  /** A halted domain; `stubborn`: its guest does not hear the power button. */
-  async domain(how: { stubborn?: boolean } = {}): Promise<string> {
+  /** A halted domain; `stubborn`: its guest does not hear the power button; `hostId`: it can run on that host's agent alone. */
+  async domain(how: { stubborn?: boolean; hostId?: string } = {}): Promise<string> {
     const id = randomUUID();
     await this.done('POST', '/v1/domains', this.domainInput(id, how));
     return id;
   }
 
-  domainInput(id: string, { stubborn = false } = {}): object {
-    const file = (path: string) => ({ repositoryId: [...this.repositories.values()][0], path });
-    const boot = stubborn
-      ? { kernel: file('vmlinuz'), initramfs: file('initrd.img'), commandLine: 'ignore-shutdown' }
-      : { firmware: 'bios', order: ['network'] };
+  domainInput(
+    id: string,
+    { stubborn = false, hostId }: { stubborn?: boolean; hostId?: string } = {},
+  ): object {
+    const agent = hostId === undefined ? [...this.repositories.keys()][0] : this.host(hostId).agent;
+    const file = (path: string) => ({ repositoryId: this.repositories.get(agent ?? ''), path });
+    const commandLine = stubborn ? 'ignore-shutdown' : 'quiet';
+    const boot =
+      stubborn || hostId !== undefined
+        ? { kernel: file('vmlinuz'), initramfs: file('initrd.img'), commandLine }
+        : { firmware: 'bios', order: ['network'] };
     return { id, name: this.name('domain'), poolId: this.arena.poolId, memoryBytes: 16 * MEBIBYTE, boot };
   }
 

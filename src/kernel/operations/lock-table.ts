@@ -136,9 +136,13 @@ export async function holdersOf(
   return rows.map(({ id }) => id);
 }
 
-/** Until the transaction ends nobody else is granted a lock on these, or counted at them. */
+/**
+ * Until the transaction ends nobody else is granted a lock on these, or counted at them. They are entered in the order in which
+ * operations that ask twice do so: first what they are about, then where it is (volume, storage_repository, host). That happens to
+ * be the alphabet's, from its end.
+ */
 export async function enterObjects(client: Connection, objects: readonly LockedObject[]): Promise<void> {
-  await rowsFrom(client, enter, [objects.map(lockKey).sort()]);
+  await rowsFrom(client, enter, [objects.map(lockKey).sort().reverse()]);
 }
 
 /**

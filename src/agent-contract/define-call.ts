@@ -16,6 +16,12 @@ export const fence = z.object({
   /** Set on calls about one domain. Start and migration take it forward. */
   domain: z.object({ id: uuid, generation: z.int().nonnegative() }).nullable(),
   /**
+   * Set on calls that change a storage repository, or a volume that no guest uses: the generation of the right by which the
+   * host is the one that does so. It grows with each host that is given that right. Older agents do not know it, and older
+   * servers do not say it: such a call is fenced by the other numbers alone.
+   */
+  executor: z.object({ repositoryId: uuid, generation: z.int().positive() }).optional(),
+  /**
    * Operations that this one has overtaken, with the attempt that they were raised to: from now on everything of theirs
    * below it is late, before this call acts. Older agents do not know it, and go by the generation alone.
    */

@@ -56,6 +56,20 @@ export const volumeFormat = z.enum(['raw', 'qcow2']);
 /** Where a volume's bytes are. The backend derives the file from the id alone; no name that a person gave becomes a path. */
 export const volumeRef = z.object({ id: uuid, repository: repositoryRef, format: volumeFormat });
 
+/**
+ * The host is no longer the one that works on the repository's idle volumes. Its fence names the generation from which on
+ * another one is: everything under a lower one is refused from now on, and the answer comes when none of it is under way any
+ * more. Touches no storage. Idempotent.
+ */
+export const endExecutor = defineCall({
+  name: 'storage.endExecutor',
+  input: z.object({ repositoryId: uuid }),
+  output: z.object({}),
+  errors: [],
+  effect: 'write',
+  deadlineMs: 30_000,
+});
+
 const repositoryStatus = z.object({ capacityBytes: bytes, freeBytes: bytes });
 
 /**

@@ -16,6 +16,8 @@ export interface CallContext {
   readonly overtaken: Overtaken | null;
   /** For a write: resolves when no write of an older epoch of the host is under way any more. */
   readonly olderEpochIsOver: () => Promise<void>;
+  /** For a write about a repository: resolves when nothing under an older executor of it is under way any more. */
+  readonly olderExecutorIsOver: () => Promise<void>;
   /**
    * For a write: refuses what waits of its operation at a lower attempt, and resolves when nothing else of the operation is
    * under way any more.
@@ -33,6 +35,8 @@ export interface DomainNumber {
 interface Conduct<T> {
   /** The domain that a write is about: it is fenced by its generation, and waits its turn there. */
   domain?: (input: T) => DomainNumber;
+  /** The storage repository that a write is about: it is fenced by the generation of its executor. */
+  repository?: (input: T) => string;
   /** Another thing on which writes wait their turn. */
   turn?: (input: T) => string;
   /** Goes past what runs and waits on its domain. */
@@ -45,6 +49,7 @@ interface Conduct<T> {
 export interface PreparedCall {
   readonly input: unknown;
   readonly domain: DomainNumber | null;
+  readonly repositoryId: string | null;
   readonly turn: string | null;
   readonly overtakes: boolean;
   readonly attempt: number | null;
@@ -80,6 +85,7 @@ export function handle<I extends z.ZodType, O extends z.ZodType>(
       return {
         input,
         domain,
+        repositoryId: conduct.repository?.(input) ?? null,
         turn: domain ? `domain ${domain.id}` : (conduct.turn?.(input) ?? null),
         overtakes: conduct.overtakes ?? false,
         attempt: conduct.attempt?.(input) ?? null,

@@ -32,6 +32,7 @@ interface Write extends Numbers {
   readonly step: string;
   readonly overtakes: readonly { operationId: string; attempt: number }[] | undefined;
   readonly whileBehind: boolean;
+  readonly repositoryId: string | null;
 }
 
 interface Running {
@@ -119,6 +120,7 @@ export class Dispatch {
     const about = {
       wanted: () => performance.now() < running.until,
       olderEpochIsOver: () => this.olderEpochIsOver(running),
+      olderExecutorIsOver: () => this.olderExecutorIsOver(running),
       olderAttemptIsOver: () => this.olderAttemptIsOver(running),
       subscribe: () => undefined,
     };
@@ -145,7 +147,7 @@ export class Dispatch {
     running: Running,
     context: CallContext,
   ): Promise<unknown> {
-    const { call, operationId, step, attempt, hostEpoch, domain, overtakes } = running.write;
+    const { call, operationId, step, attempt, hostEpoch, domain, executor, overtakes } = running.write;
     const overtaken = overtakes && { overtakes: [...overtakes] };
     const passing = { operationId, step };
     if (failpoint) await failpoint('agent.before-begin', passing);
@@ -158,6 +160,7 @@ export class Dispatch {
         attempt,
         hostEpoch,
         domain,
+        ...(executor && { executor }),
         ...overtaken,
       });
     } catch (error) {
@@ -185,6 +188,15 @@ export class Dispatch {
   /** Nothing under an older epoch of the host begins any more, once this call has been noted. */
   private olderEpochIsOver({ write: { hostEpoch } }: Running): Promise<void> {
     return this.acting.over(({ write }) => write.hostEpoch < hostEpoch);
+  }
+
+  /** Nor does anything of a lower generation of its repository's executor; what names none is as old as can be. */
+  private olderExecutorIsOver({ write: { repositoryId, executor } }: Running): Promise<void> {
+    if (!executor) return Promise.resolve();
+    return this.acting.over(
+      ({ write }) =>
+        write.repositoryId === repositoryId && (write.executor?.generation ?? 0) < executor.generation,
+    );
   }
 
   /** Nor does anything of a lower attempt of its operation. */
@@ -229,14 +241,27 @@ export class Dispatch {
 function readNumbers(bound: BoundCall, prepared: PreparedCall, request: RequestFrame): Write {
   const { fence } = request.params;
   if (!fence) throw requestInvalid(`${bound.call.name} changes something and came without a fence.`);
-  const { domain } = prepared;
+  const { domain, repositoryId } = prepared;
   if (fence.domain && (fence.domain.id !== domain?.id || fence.domain.generation !== domain.generation))
     throw requestInvalid('The fence speaks of another domain or generation than the input.');
   if (prepared.attempt !== null && prepared.attempt !== fence.attempt)
     throw requestInvalid('The fence speaks of another attempt than the input.');
-  const { operationId, step, attempt, hostEpoch, overtakes } = fence;
+  if (fence.executor && fence.executor.repositoryId !== repositoryId)
+    throw requestInvalid('The fence speaks of another storage repository than the input.');
+  const { operationId, step, attempt, hostEpoch, overtakes, executor } = fence;
   const { name: call, whileBehind = false } = bound.call;
-  return { call, whileBehind, operationId, step, attempt, hostEpoch, domain, overtakes };
+  return {
+    call,
+    whileBehind,
+    operationId,
+    step,
+    attempt,
+    hostEpoch,
+    domain,
+    executor,
+    overtakes,
+    repositoryId,
+  };
 }
 
 const nothingIsOlder = () => Promise.resolve();
@@ -244,6 +269,7 @@ const readOnly = {
   wanted: () => true,
   overtaken: null,
   olderEpochIsOver: nothingIsOlder,
+  olderExecutorIsOver: nothingIsOlder,
   olderAttemptIsOver: nothingIsOlder,
 };
 

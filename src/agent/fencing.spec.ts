@@ -18,6 +18,11 @@ describe('fencing', () => {
       { domain: { id: 'd', generation: 5 } },
       { operationId: 'other', domain: { id: 'd', generation: 4 } },
     ],
+    [
+      'an older executor of the storage repository',
+      { domain: null, executor: { repositoryId: 'r', generation: 3 } },
+      { operationId: 'other', executor: { repositoryId: 'r', generation: 2 } },
+    ],
   ])('refuses %s', (_, seen, late) => {
     const fencing = new Fencing();
     fencing.note(numbers(seen), 0);
@@ -33,6 +38,13 @@ describe('fencing', () => {
     fencing.check(numbers({ operationId: 'next', domain: { id: 'd', generation: 2 } }));
   });
 
+  it('judges each storage repository by its own executor, and a call that names no generation by the rest', () => {
+    const fencing = new Fencing();
+    fencing.note(numbers({ executor: { repositoryId: 'r', generation: 3 } }), 0);
+    fencing.check(numbers({ executor: { repositoryId: 's', generation: 1 } }));
+    fencing.check(numbers());
+  });
+
   it('keeps every number through the line that compaction writes', () => {
     const fencing = new Fencing();
     fencing.note(numbers({ attempt: 4, hostEpoch: 3, domain: { id: 'd', generation: 6 } }), 10);
@@ -45,8 +57,12 @@ describe('fencing', () => {
       }),
       10,
     );
+    fencing.note(numbers({ hostEpoch: 3, domain: null, executor: { repositoryId: 'r', generation: 5 } }), 10);
+    expect(fencing.marks(20, { attempt: 0, generation: 0 }).executors).toHaveLength(1);
     const again = new Fencing();
-    again.restore(fencing.marks(20, { attempt: 0, domain: 0 }));
-    expect(again.marks(20, { attempt: 0, domain: 0 })).toEqual(fencing.marks(20, { attempt: 0, domain: 0 }));
+    again.restore(fencing.marks(20, { attempt: 0, generation: 0 }));
+    expect(again.marks(20, { attempt: 0, generation: 0 })).toEqual(
+      fencing.marks(20, { attempt: 0, generation: 0 }),
+    );
   });
 });

@@ -8,6 +8,13 @@ export interface Numbers {
   readonly attempt: number;
   readonly hostEpoch: number;
   readonly domain: { readonly id: string; readonly generation: number } | null;
+  /** Absent where the call is about no repository, or its server says no generation. */
+  readonly executor?: ExecutorNumber | undefined;
+}
+
+interface ExecutorNumber {
+  readonly repositoryId: string;
+  readonly generation: number;
 }
 
 interface DomainMark {
@@ -29,6 +36,7 @@ const FORGET = 'domain.forget';
 export class Fencing {
   private readonly attempts = new Map<string, { attempt: number; at: number }>();
   private readonly domains = new Map<string, DomainMark>();
+  private readonly executors = new Map<string, { generation: number; at: number }>();
 
   private hostEpoch = 1;
   /** The epoch of the certificate that this agent has; absent before it has one. */
@@ -64,6 +72,7 @@ export class Fencing {
     const attempt = this.attempts.get(numbers.operationId)?.attempt ?? 0;
     if (numbers.attempt < attempt)
       throw callFenced(`The operation is at attempt ${attempt}, the call at ${numbers.attempt}.`);
+    if (numbers.executor) this.checkExecutor(numbers.executor);
     if (!numbers.domain) return;
     const mark = this.domains.get(numbers.domain.id);
     if (!mark) return;
@@ -80,6 +89,14 @@ export class Fencing {
       throw callFenced(`Generation ${mark.forcedOff.generation} of the domain was forced off.`);
   }
 
+  private checkExecutor({ repositoryId, generation }: ExecutorNumber): void {
+    const known = this.executors.get(repositoryId)?.generation ?? 0;
+    if (generation < known)
+      throw callFenced(
+        `The executor of storage repository ${repositoryId} is at generation ${known}, the call at ${generation}.`,
+      );
+  }
+
   noteAttempt(operationId: string, attempt: number, at: number): void {
     const known = this.attempts.get(operationId)?.attempt ?? 0;
     this.attempts.set(operationId, { attempt: Math.max(known, attempt), at });
@@ -89,11 +106,17 @@ export class Fencing {
   note(numbers: Numbers, at: number): void {
     this.noteEpoch(numbers.hostEpoch);
     this.noteAttempt(numbers.operationId, numbers.attempt, at);
+    if (numbers.executor) this.noteExecutor(numbers.executor, at);
     if (!numbers.domain) return;
     const { id, generation } = numbers.domain;
     this.noteGeneration(id, generation, at);
     const mark = this.domains.get(id);
     if (mark && numbers.call === FORCE_OFF) mark.forcedOff = { generation, operationId: numbers.operationId };
+  }
+
+  private noteExecutor({ repositoryId, generation }: ExecutorNumber, at: number): void {
+    const known = this.executors.get(repositoryId)?.generation ?? 0;
+    this.executors.set(repositoryId, { generation: Math.max(known, generation), at });
   }
 
   /** What the hypervisor itself says counts as well: a journal may be lost, a running guest is there. */
@@ -106,7 +129,7 @@ export class Fencing {
   }
 
   /** The numbers as one line of the journal, without those last seen before the given times. */
-  marks(at: number, oldest: { attempt: number; domain: number }): MarksEntry {
+  marks(at: number, oldest: { attempt: number; generation: number }): MarksEntry {
     return {
       kind: 'marks',
       at,
@@ -115,8 +138,11 @@ export class Fencing {
         .filter(([, mark]) => mark.at >= oldest.attempt)
         .map(([operationId, mark]) => ({ operationId, ...mark })),
       domains: [...this.domains]
-        .filter(([, mark]) => mark.at >= oldest.domain)
+        .filter(([, mark]) => mark.at >= oldest.generation)
         .map(([id, mark]) => ({ id, ...mark })),
+      executors: [...this.executors]
+        .filter(([, mark]) => mark.at >= oldest.generation)
+        .map(([repositoryId, mark]) => ({ repositoryId, ...mark })),
     };
   }
 
@@ -124,6 +150,7 @@ export class Fencing {
   restore(entry: MarksEntry): void {
     this.noteEpoch(entry.hostEpoch);
     for (const { operationId, attempt, at } of entry.attempts) this.noteAttempt(operationId, attempt, at);
+    for (const { at, ...executor } of entry.executors ?? []) this.noteExecutor(executor, at);
     for (const { id, generation, at, forcedOff } of entry.domains) {
       this.noteGeneration(id, generation, at);
       const mark = this.domains.get(id);

@@ -21,6 +21,7 @@ import {
 import { createLogger, type Logger } from '../../src/kernel/logging/logger.js';
 import { newId } from '../../src/kernel/schema/values.js';
 import { createFakeBackends } from '../../src/storage-backend/backends.js';
+import { type FakeBackend } from '../../src/storage-backend/fake/fake-backend.js';
 import { freshDatabase } from './postgres.js';
 import { scratchFolder } from './scratch-folder.js';
 
@@ -114,6 +115,7 @@ interface AgentOptions {
   token: string;
   listen: { host: string; port: number };
   advertise: { host: string; port: number };
+  storage: FakeBackend;
 }
 
 export interface LinkedAgent {
@@ -197,7 +199,7 @@ export async function linkedServer(): Promise<LinkedServer> {
         enrolUrl: server.enrolUrl,
         tokens: await TokenFile.read(tokenFile),
         driver,
-        backends: createFakeBackends(),
+        backends: options.storage ? { directory: options.storage } : createFakeBackends(),
         machine: () => Promise.resolve(simulatedMachine('boot-1')),
         log,
         retryMs: () => 20,

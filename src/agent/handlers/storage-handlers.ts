@@ -4,9 +4,12 @@ import {
   createVolume,
   deleteVolume,
   detachRepository,
+  endExecutor,
   inspectVolume,
   listVolumes,
   repositoryRoom,
+  type RepositoryRef,
+  type VolumeRef,
 } from '../../agent-contract/index.js';
 import { type Backends } from '../../storage-backend/backends.js';
 import { handle, type Handlers } from '../bound-call.js';
@@ -16,6 +19,7 @@ import { type VolumeWatches } from '../volume-watches.js';
 type StorageCall =
   | 'attachRepository'
   | 'detachRepository'
+  | 'endExecutor'
   | 'checkFiles'
   | 'createVolume'
   | 'deleteVolume'
@@ -28,7 +32,14 @@ export function storageHandlers(
   uses: VolumeUses,
   watches: VolumeWatches,
 ): Pick<Handlers, StorageCall> {
-  const ofVolume = { turn: ({ volume }: { volume: { id: string } }) => `volume ${volume.id}` };
+  const ofVolume = {
+    turn: ({ volume }: { volume: VolumeRef }) => `volume ${volume.id}`,
+    repository: ({ volume }: { volume: VolumeRef }) => volume.repository.id,
+  };
+  const ofRepository = {
+    turn: ({ repository }: { repository: RepositoryRef }) => `repository ${repository.id}`,
+    repository: ({ repository }: { repository: RepositoryRef }) => repository.id,
+  };
   return {
     attachRepository: handle(
       attachRepository,
@@ -37,7 +48,7 @@ export function storageHandlers(
         await watches.keep(repository);
         return room;
       },
-      { turn: ({ repository }) => `repository ${repository.id}` },
+      ofRepository,
     ),
 
     detachRepository: handle(
@@ -46,7 +57,16 @@ export function storageHandlers(
         await backends[repository.kind].detach(repository);
         return {};
       },
-      { turn: ({ repository }) => `repository ${repository.id}` },
+      ofRepository,
+    ),
+
+    endExecutor: handle(
+      endExecutor,
+      async (_input, { olderExecutorIsOver }) => {
+        await olderExecutorIsOver();
+        return {};
+      },
+      { repository: ({ repositoryId }) => repositoryId },
     ),
 
     repositoryRoom: handle(repositoryRoom, ({ repository }) => backends[repository.kind].room(repository)),

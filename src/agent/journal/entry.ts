@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { problem } from '../../kernel/errors/problem.js';
 
 const domainNumber = z.object({ id: z.string(), generation: z.int() });
+const executorNumber = z.object({ repositoryId: z.string(), generation: z.int() });
 
 const outcome = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('result'), result: z.unknown() }),
@@ -23,6 +24,7 @@ export const journalEntry = z.discriminatedUnion('kind', [
     attempt: z.int(),
     hostEpoch: z.int(),
     domain: domainNumber.nullable(),
+    executor: executorNumber.optional(),
     /** Of other operations: what the fence said was overtaken. */
     overtakes: z.array(z.object({ operationId: z.string(), attempt: z.int() })).optional(),
   }),
@@ -43,6 +45,7 @@ export const journalEntry = z.discriminatedUnion('kind', [
         forcedOff: z.object({ generation: z.int(), operationId: z.string() }).nullable(),
       }),
     ),
+    executors: z.array(executorNumber.extend({ at: z.int() })).optional(),
   }),
 ]);
 

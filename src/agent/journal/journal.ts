@@ -96,7 +96,7 @@ export class Journal {
       for (const [key, { begin, outcome }] of this.remembered)
         if (outcome && begin.at < at - KEEP_ENTRIES_MS) this.remembered.delete(key);
       this.keptAtCompaction = this.remembered.size;
-      const oldest = { attempt: at - KEEP_ATTEMPTS_MS, domain: at - KEEP_GENERATIONS_MS };
+      const oldest = { attempt: at - KEEP_ATTEMPTS_MS, generation: at - KEEP_GENERATIONS_MS };
       const lines = [formatEntry(this.fencing.marks(at, oldest))];
       for (const [key, { begin, outcome }] of this.remembered) {
         lines.push(formatEntry(begin));

@@ -3,7 +3,9 @@ import { type StorageBackend } from '../backend.js';
 export type BackendCall = Exclude<keyof StorageBackend, 'kind'>;
 
 export interface Fault {
-  readonly error: Error;
+  readonly error?: Error;
+  /** The call hangs until then. */
+  readonly until?: Promise<unknown>;
   /** How many calls go well first. Default 0. */
   readonly after?: number;
   /** How many calls then fail. Default 1. */
@@ -14,10 +16,23 @@ export interface Fault {
 
 /** Failures on command: `fake.faults.fail('createVolume', { error: repositoryFull('…') })`. */
 export class FakeFaults {
+  #waiting = 0;
   readonly #planned: { call: BackendCall; fault: Fault; seen: number }[] = [];
 
   fail(call: BackendCall, fault: Fault): void {
     this.#planned.push({ call, fault, seen: 0 });
+  }
+
+  /** How many calls hang. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** How many planned ones of this call have yet to come. */
+  left(call: BackendCall): number {
+    return this.#planned.reduce((sum, { call: of, fault: { after = 0, times = 1 }, seen }) => {
+      return of === call ? sum + Math.min(times, Math.max(0, after + times - seen)) : sum;
+    }, 0);
   }
 
   clear(): void {
@@ -26,9 +41,13 @@ export class FakeFaults {
 
   async around<T>(call: BackendCall, work: () => T | Promise<T>): Promise<T> {
     const due = this.#due(call);
-    if (due && due.at !== 'answer') throw due.error;
+    if (due?.until) {
+      this.#waiting += 1;
+      await due.until.finally(() => (this.#waiting -= 1));
+    }
+    if (due?.error && due.at !== 'answer') throw due.error;
     const result = await work();
-    if (due) throw due.error;
+    if (due?.error) throw due.error;
     return result;
   }
 

@@ -8,6 +8,7 @@ import { DeclaredDeadHosts20261125235500 } from './20261125235500-declared-dead-
 import { EndedOperations20261126032000 } from './20261126032000-ended-operations.js';
 import { DomainVirtualization20261126034500 } from './20261126034500-domain-virtualization.js';
 import { TriesOfBootStarts20261126035900 } from './20261126035900-tries-of-boot-starts.js';
+import { ExecutorRights20261126040800 } from './20261126040800-executor-rights.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -21,4 +22,5 @@ export const migrations = [
   EndedOperations20261126032000,
   DomainVirtualization20261126034500,
   TriesOfBootStarts20261126035900,
+  ExecutorRights20261126040800,
 ];

@@ -18,6 +18,7 @@ import { NetworkEntity } from './network/network.entity.js';
 import { PoolEntity } from './pool/pool.entity.js';
 import {
   AttachmentEntity,
+  ExecutorEntity,
   HoldEntity,
   StorageRepositoryEntity,
   VolumeEntity,
@@ -36,6 +37,7 @@ export const entities = [
   EnrolmentTokenEntity,
   EventEntity,
   EventHeadEntity,
+  ExecutorEntity,
   HoldEntity,
   HostBootEntity,
   HostEntity,

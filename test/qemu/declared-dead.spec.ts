@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Agent } from '../../src/agent/agent.js';
@@ -7,6 +7,7 @@ import { simulatedMachine } from '../../src/agent/inventory/machine.js';
 import { createQemuDriver } from '../../src/hypervisor-driver/qemu/index.js';
 import { createBackends } from '../../src/storage-backend/backends.js';
 import { eventually } from '../support/eventually.js';
+import { lateVolume } from '../support/late-volume.js';
 import { qemusOf } from '../support/qemus-of.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { type Body, type TestPool, testPool } from '../support/test-pool.js';
@@ -96,6 +97,13 @@ const eventsAbout = async (id: string, types: string[]): Promise<Body[]> =>
     [id, types],
   );
 
+const executorOf = async (id: string): Promise<string | null> =>
+  (await pool.rest('GET', `/v1/storage-repositories/${id}`)).body.executorHostId;
+const rightOf = async (id: string): Promise<number> =>
+  Number(
+    (await pool.source.query(`select generation from executor where repository_id = $1`, [id]))[0].generation,
+  );
+
 it('a host that was declared dead comes back, and its QEMU is ended before anything else: its disk never has two writers', async () => {
   const shared = join(scratch.path, 'shared');
   const repository = { name: 'shared', poolId: pool.poolId, path: shared, shared: true, create: true };
@@ -114,9 +122,23 @@ it('a host that was declared dead comes back, and its QEMU is ended before anyth
 
   await first.cutOff();
   expect(first.pids()).toEqual(here);
+  // Nor does anybody else write where it may be writing.
+  const spare = { ...volume, name: 'spare' };
+  expect(await pool.rest('POST', '/v1/volumes', spare)).toMatchObject({
+    status: 503,
+    body: { code: 'host.unreachable' },
+  });
+  expect(await executorOf(repositoryId)).toBe(first.id);
+  const asFirst = await rightOf(repositoryId);
   const word = { name: first.name, reason: 'the rack is dark' };
   const declared = await pool.operate('POST', `/v1/hosts/${first.id}/declare-dead`, word);
   expect(declared.result.volumesAtRisk).toMatchObject([{ volumeId, domainId: withDisk }]);
+  expect(await executorOf(repositoryId)).toBeNull();
+  const made = await pool.operate('POST', '/v1/volumes', spare);
+  expect(made).toMatchObject({ state: 'succeeded' });
+  expect(statSync(join(shared, 'volumes', `${made.target.id}.qcow2`)).size).toBeGreaterThan(0);
+  expect(await executorOf(repositoryId)).toBe(second.id);
+  expect(await rightOf(repositoryId)).toBeGreaterThan(asFirst);
 
   expect(await start(without)).toMatchObject({ state: 'succeeded' });
   expect(second.pids()).toHaveLength(1);
@@ -142,5 +164,10 @@ it('a host that was declared dead comes back, and its QEMU is ended before anyth
   }
   expect(await startOn(second, withDisk)).toMatchObject({ state: 'succeeded' });
   expect(second.pids()).toHaveLength(2);
+  // A runner that slept through all of it makes no file, on either host.
+  const before = readdirSync(join(shared, 'volumes'));
+  const right = { repositoryId, path: shared, generation: asFirst, hostEpoch: 1 };
+  for (const { id } of [first, second]) expect(await lateVolume(pool, id, right)).toBe('call.fenced');
+  expect(readdirSync(join(shared, 'volumes'))).toEqual(before);
   expect(faults).toEqual([]);
 }, 120_000);

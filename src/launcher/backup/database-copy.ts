@@ -91,9 +91,14 @@ export async function importDatabase(
 
 /**
  * What a copy says of hosts is old: nothing is started on one before it has been heard of again, and what ran there before its
- * last boot is not guessed from the copy.
+ * last boot is not guessed from the copy. What they know of executors is newer.
  */
-const unlearn = `UPDATE host SET boot_id = NULL, state = CASE state WHEN 'online' THEN 'offline' ELSE state END`;
+const unlearn = `UPDATE host SET boot_id = NULL, state = CASE state WHEN 'online' THEN 'offline' ELSE state END;
+  DO $$ BEGIN
+    IF to_regclass('executor') IS NOT NULL THEN
+      UPDATE executor SET generation = greatest(generation + 1, floor(extract(epoch from now()))::bigint);
+    END IF;
+  END $$`;
 
 /** Where the old tables wait until the new ones are complete. */
 const former = 'domus_before_restore';

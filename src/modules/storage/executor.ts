@@ -6,52 +6,96 @@ import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { repositoryUnavailable } from './storage.errors.js';
+import { giveRight, lockRight, stillExecutorSql } from './executor-right.js';
 import { executorReasons } from './storage.reasons.js';
 
-/** A repository as the one host reaches it that works on its idle volumes. */
+/** The one host that works on a repository's idle volumes, and the repository as it reaches it. */
 export interface Executor {
   readonly hostId: string;
   readonly hostEpoch: number;
   readonly repository: RepositoryRef;
-}
-
-interface Row {
-  hostId: string;
-  hostEpoch: number;
-  hostState: string;
-  id: string;
-  kind: RepositoryRef['kind'];
-  path: string;
+  /** Of its right, for the fence. Absent in the plan of an operation that was accepted before there was one. */
+  readonly generation?: number;
 }
 
 /**
- * Chooses the host that works on idle volumes of the repository: of those that are attached and online always the same
- * one, so that two operations do not reach a shared folder from two sides. `host.unreachable` when none of them is
- * online, `storage_repository.unavailable` when it is attached nowhere.
+ * The executor of the repository, for work that is accepted in this transaction; if nobody has the right, it is given to one
+ * of the hosts that are attached and online. The row stays locked, so that the right is not moved meanwhile, and the host's, so
+ * that it is not declared dead. `host.unreachable` when the executor is away (another host does nothing before it is known that
+ * this one does not), or nobody is online; `storage_repository.unavailable` when it is attached nowhere.
  */
-export async function chooseExecutor(tx: EntityManager, repositoryId: string): Promise<Executor> {
-  const rows = await rowsOf<Row>(
-    tx,
-    `select h.id as "hostId", h.epoch as "hostEpoch", h.state as "hostState", r.id, r.kind, a.path
-       from attachment a join host h on h.id = a.host_id join storage_repository r on r.id = a.repository_id
-      where a.repository_id = $1 and a.state = 'attached' order by h.id for key share of h`,
-    [repositoryId],
-  );
-  const chosen = rows.find((row) => row.hostState === 'online');
-  if (!chosen) {
-    const refusal = await refusalOf(tx, 'storage_repository', repositoryId, reasonsOfExecutor);
-    if (rows.length === 0)
-      throw repositoryUnavailable(
-        `Storage repository ${repositoryId} is attached to no host.`,
-        refusal ?? {},
-      );
-    throw hostUnreachable('No host to which the storage repository is attached is online.', refusal ?? {});
-  }
-  const { hostId, hostEpoch, id, kind, path } = chosen;
-  return { hostId, hostEpoch, repository: { id, kind, path } };
+export async function takeExecutor(tx: EntityManager, repositoryId: string): Promise<Executor> {
+  const fit = await firstRowOf<Row>(tx, `${FIT} for share of e for key share of h`, [repositoryId]);
+  if (fit) return asExecutor(fit);
+  await refuseIfNobodyMay(tx, repositoryId);
+  await lockRight(tx, repositoryId);
+  // Somebody else may have given it meanwhile.
+  const given = await firstRowOf<Row>(tx, `${FIT} for key share of h`, [repositoryId]);
+  if (given) return asExecutor(given);
+  await refuseIfNobodyMay(tx, repositoryId);
+  const chosen = await chooseOne(tx, repositoryId, 'for key share of h');
+  return asExecutor({ ...chosen, generation: await giveRight(tx, repositoryId, chosen) });
 }
 
+/** The same, for those who only ask: changes and locks nothing. Without a generation if nobody has the right. */
+export async function readExecutor(tx: EntityManager, repositoryId: string): Promise<Executor> {
+  const fit = await firstRowOf<Row>(tx, FIT, [repositoryId]);
+  if (fit) return asExecutor(fit);
+  await refuseIfNobodyMay(tx, repositoryId);
+  return asExecutor(await chooseOne(tx, repositoryId));
+}
+
+interface Row {
+  readonly hostId: string;
+  readonly hostEpoch: number;
+  readonly generation?: number;
+  readonly id: string;
+  readonly kind: RepositoryRef['kind'];
+  readonly path: string;
+}
+
+const COLUMNS = `h.id as "hostId", h.epoch as "hostEpoch", r.id, r.kind, a.path`;
+
+/** The one that has the right, where it can work. */
+const FIT = `select ${COLUMNS}, e.generation::float8 as generation
+    from executor e join host h on ${stillExecutorSql('e', 'h')} join storage_repository r on r.id = e.repository_id
+    join attachment a on a.repository_id = r.id and a.host_id = h.id
+   where e.repository_id = $1 and not e.leaving and h.state = 'online' and a.state = 'attached'`;
+
+/** Nobody has it: of those that might be given it always the same one. */
+async function chooseOne(
+  tx: EntityManager,
+  repositoryId: string,
+  locking: '' | 'for key share of h' = '',
+): Promise<Row> {
+  const row = await firstRowOf<Row>(
+    tx,
+    `select ${COLUMNS} from attachment a join host h on h.id = a.host_id join storage_repository r on r.id = a.repository_id
+      where r.id = $1 and a.state = 'attached' and h.state = 'online' order by h.id limit 1 ${locking}`,
+    [repositoryId],
+  );
+  if (row) return row;
+  throw hostUnreachable(NOBODY);
+}
+
+/** For the same reasons that `actions` show. */
+async function refuseIfNobodyMay(tx: EntityManager, repositoryId: string): Promise<void> {
+  const refusal = await refusalOf(tx, 'storage_repository', repositoryId, reasonsOfExecutor);
+  if (refusal?.problem.code === repositoryUnavailable.code)
+    throw repositoryUnavailable(`Storage repository ${repositoryId} is attached to no host.`, refusal);
+  if (refusal) throw refusal.problem(NOBODY, refusal);
+}
+
+const NOBODY = 'No host that may work on idle volumes of the storage repository is online.';
+
 const reasonsOfExecutor = executorReasons((t) => `${t}.id`);
+
+const asExecutor = ({ hostId, hostEpoch, generation, ...repository }: Row): Executor => ({
+  hostId,
+  hostEpoch,
+  repository,
+  ...(generation !== undefined && { generation }),
+});
 
 const ANSWER_MS = 2_000;
 

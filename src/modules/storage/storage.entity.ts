@@ -1,6 +1,7 @@
 import { Check, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import {
   BigColumn,
+  FlagColumn,
   IdColumn,
   IntColumn,
   JsonColumn,
@@ -47,6 +48,28 @@ export class AttachmentEntity {
   @BigColumn({ nullable: true }) capacityBytes!: number | null;
   @BigColumn({ nullable: true }) freeBytes!: number | null;
   @TimeColumn({ nullable: true }) observedAt!: Date | null;
+}
+
+/**
+ * The one host that works on idle volumes of a repository. Its right does not run out with time, which proves nothing about a host
+ * that is cut off: it ends when the host was declared dead (another epoch), or has said that it has ended what it did.
+ */
+@Entity('executor')
+@Index(['hostId'])
+export class ExecutorEntity {
+  @PrimaryColumn('uuid')
+  @ForeignKey('StorageRepositoryEntity', { onDelete: 'CASCADE' })
+  repositoryId!: string;
+  @RefColumn({ nullable: true })
+  @ForeignKey('HostEntity', { onDelete: 'SET NULL' })
+  hostId!: string | null;
+  /** Of that host, when it was given the right. */
+  @IntColumn() hostEpoch!: number;
+  /** Taken forward by each host that is given the right; in the fence of each call by it. */
+  @BigColumn() generation!: number;
+  /** It is given no more work, and another one is given none either before it has said that it has ended its own. */
+  @FlagColumn() leaving!: boolean;
+  @NowColumn() since!: Date;
 }
 
 @Entity('volume')

@@ -1,6 +1,7 @@
 import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
 import { actionsField } from '../../kernel/database/reason.js';
 import { poolModel } from '../pool/index.js';
+import { stillExecutorSql } from './executor-right.js';
 import { repositoryNotFound, volumeNotFound } from './storage.errors.js';
 import { repositoryReasons, volumeReasons } from './storage.reasons.js';
 import { storageRepository, volume } from './storage.schema.js';
@@ -31,6 +32,11 @@ export const storageRepositoryModel = defineReadModel({
         `(select coalesce(json_agg(json_build_object('id', a.id, 'hostId', a.host_id, 'path', a.path, 'state', a.state,
            'capacityBytes', a.capacity_bytes, 'freeBytes', a.free_bytes, 'observedAt', ${instantSql('a.observed_at')})
            order by a.host_id), '[]'::json) from attachment a where a.repository_id = ${t}.id)`,
+    ),
+    executorHostId: computed(
+      'uuid',
+      (t) =>
+        `(select h.id from executor e join host h on ${stillExecutorSql('e', 'h')} where e.repository_id = ${t}.id)`,
     ),
     revision: 'int',
     createdAt: 'instant',

@@ -12,6 +12,7 @@ import { type ProblemFactory } from '../../kernel/errors/problem.js';
 import { hostUnreachable } from '../../kernel/errors/problems.js';
 import { busyReason } from '../../kernel/operations/busy.js';
 import { hostAwaySql } from '../host/index.js';
+import { stillExecutorSql } from './executor-right.js';
 import {
   repositoryBadState,
   repositoryNotEmpty,
@@ -124,10 +125,17 @@ export const inUse: Reason = {
     ),
 };
 
-/** No host can work on the idle volumes of the repository: it is attached to none, or to none that is online. */
+/**
+ * No host can work on the idle volumes of the repository: it is attached to none; the one that does so is away, and no other one
+ * may before it is known that it has ended; or nobody does so, and none that might is online.
+ */
 export function executorReasons(repository: Sql): readonly Reason[] {
   const attached = (t: string): string =>
     `attachment a join host h on h.id = a.host_id where a.repository_id = ${repository(t)} and a.state = 'attached'`;
+  const bound = (t: string): string =>
+    `executor e join host x on ${stillExecutorSql('e', 'x')} where e.repository_id = ${repository(t)}`;
+  const mayWork = `not e.leaving and x.state = 'online' and exists (select from attachment a
+      where a.repository_id = e.repository_id and a.host_id = x.id and a.state = 'attached')`;
   return [
     {
       problem: repositoryUnavailable,
@@ -142,10 +150,20 @@ export function executorReasons(repository: Sql): readonly Reason[] {
     {
       problem: hostUnreachable,
       blockers: (t) =>
-        `case when not exists (select from ${attached(t)} and h.state = 'online') then ${blockersSql(hostAwaySql('h'), 'h.id', attached(t))} end`,
+        `case when exists (select from ${bound(t)}) then ${blockersSql(executorAwaySql('x'), 'x.id', `${bound(t)} and not (${mayWork})`)}
+           when not exists (select from ${attached(t)} and h.state = 'online') then ${blockersSql(hostAwaySql('h'), 'h.id', attached(t))} end`,
     },
   ];
 }
+
+const executorAwaySql = (h: string): string =>
+  blockerSql({
+    code: hostUnreachable.code,
+    detail: `'Host ' || ${h}.name || ' alone works on idle volumes of the storage repository, and '
+      || case ${h}.state when 'online' then 'has not said yet that it has ended.' else 'does not answer.' end`,
+    object: { type: `'host'`, id: `${h}.id` },
+    clearedBy: literal('The host answers again, or is declared dead.'),
+  });
 
 /** In the order in which the verbs ask. */
 export const repositoryReasons: VerbReasons<StorageAction> = {

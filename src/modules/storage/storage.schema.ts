@@ -60,6 +60,12 @@ export const storageRepository = z
     capacityBytes: bytes.nullable().describe('As last seen by any of its hosts.'),
     freeBytes: bytes.nullable(),
     attachments: z.array(attachment),
+    executorHostId: uuid
+      .nullable()
+      .describe(
+        'The one host that works on its idle volumes. While it is away no other one does, until it is declared dead. ' +
+          'Null: none has had to yet, or the one that did was declared dead.',
+      ),
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     createdAt: instant,
     updatedAt: instant,

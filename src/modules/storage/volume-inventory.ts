@@ -8,7 +8,10 @@ import { isProblem } from '../../kernel/errors/problem.js';
 import { appendEvent } from '../../kernel/events/append-event.js';
 import { LOG } from '../../kernel/logging/log.token.js';
 import { type Logger } from '../../kernel/logging/logger.js';
-import { chooseExecutor, type Executor } from './executor.js';
+import { type Executor } from './executor.js';
+import { stillExecutorSql } from './executor-right.js';
+import { moveExecutor } from './move-executor.js';
+import { repositoryUnavailable } from './storage.errors.js';
 
 interface Row {
   id: string;
@@ -21,8 +24,8 @@ type Found = { readonly sizeBytes: number; readonly allocatedBytes: number } | n
 
 /**
  * Holds the volumes of the inventory against the bytes in their repositories: a volume whose bytes are gone is `missing`, and
- * `ready` again when they are back. A repository is looked at by its executor alone, so that two hosts which see a shared folder
- * at different times do not contradict each other.
+ * `ready` again when they are back. A repository is looked at by one host alone, so that two which see a shared folder
+ * at different times do not contradict each other: by its executor, which loses that part where it cannot reach it any more.
  */
 @Injectable()
 export class VolumeInventory implements OnApplicationShutdown {
@@ -89,21 +92,34 @@ export class VolumeInventory implements OnApplicationShutdown {
          from volume where repository_id = $1 and state in ('ready', 'missing')`,
       [repositoryId],
     );
-    const executor = await chooseExecutor(manager, repositoryId);
-    const { repository } = executor;
-    const { volumes } = await this.links.call(executor.hostId, listVolumes, { repository });
+    const reader = await readerOf(manager, repositoryId);
+    if (!reader) return;
+    if (reader.leaving) await this.moveExecutor(repositoryId);
+    const { repository } = reader;
+    const { volumes } = await this.links
+      .call(reader.hostId, listVolumes, { repository })
+      .catch(async (error: unknown) => {
+        if (reader.isExecutor && isProblem(error, repositoryUnavailable))
+          await this.moveExecutor(repositoryId);
+        throw error;
+      });
     const there = new Set(volumes.map(({ id, format }) => `${id}.${format}`));
     for (const row of known) {
       const listed = there.has(`${row.id}.${row.format}`);
       if (listed === (row.state === 'ready')) continue;
-      const found = await this.inspect(executor, row);
+      const found = await this.inspect(reader, row);
       if (row.state === 'ready' && found === null) await this.turn(row, null);
       if (row.state === 'missing' && found && isTheSame(row, found)) await this.turn(row, found);
     }
   }
 
+  private async moveExecutor(repositoryId: string): Promise<void> {
+    const { source, links, log } = this;
+    await moveExecutor({ source, links, log }, repositoryId);
+  }
+
   /** `undefined`: something is there that cannot be used. */
-  private async inspect({ hostId, repository }: Executor, { id, format }: Row): Promise<Found | undefined> {
+  private async inspect({ hostId, repository }: Reader, { id, format }: Row): Promise<Found | undefined> {
     try {
       const { found } = await this.links.call(hostId, inspectVolume, { volume: { id, format, repository } });
       return found;
@@ -141,6 +157,29 @@ export class VolumeInventory implements OnApplicationShutdown {
       });
     });
   }
+}
+
+interface Reader extends Pick<Executor, 'hostId' | 'repository'> {
+  readonly isExecutor: boolean;
+  /** The executor has yet to say that it has ended. */
+  readonly leaving: boolean;
+}
+
+/** The executor; while it is away another host that reaches the repository, always the same: to look is no work. */
+async function readerOf(tx: EntityManager, repositoryId: string): Promise<Reader | undefined> {
+  const row = await firstRowOf<Omit<Reader, 'repository'> & Executor['repository']>(
+    tx,
+    `select h.id as "hostId", r.id, r.kind, a.path, coalesce(${stillExecutorSql('e', 'h')}, false) as "isExecutor",
+            coalesce(e.leaving, false) as leaving
+       from attachment a join host h on h.id = a.host_id join storage_repository r on r.id = a.repository_id
+       left join executor e on e.repository_id = r.id
+      where r.id = $1 and a.state = 'attached' and h.state = 'online'
+      order by "isExecutor" desc, h.id limit 1`,
+    [repositoryId],
+  );
+  if (!row) return undefined;
+  const { hostId, isExecutor, leaving, ...repository } = row;
+  return { hostId, isExecutor, leaving, repository };
 }
 
 /** Bytes of another size are another volume's. One that was entered without its bytes has no size yet. */

@@ -155,6 +155,39 @@ describe('what actions say is what the verb answers', () => {
     expect(sum(counts).called).toBe(3 * 3 * 3 * 3 * 2);
   }, 120_000);
 
+  it('of a volume, whoever is the executor of its repository', async () => {
+    const executors: Record<
+      string,
+      { hostId: string | null; epoch?: number; leaving?: boolean; on?: string[] }
+    > = {
+      nobody: { hostId: null },
+      here: { hostId: online },
+      away: { hostId: offline },
+      'declared dead since': { hostId: offline, epoch: 0 },
+      leaving: { hostId: online, leaving: true },
+      'where it is attached no more': { hostId: online, on: [offline] },
+    };
+    const counts = [];
+    for (const [who, executor] of Object.entries(executors))
+      counts.push(
+        await agree(volumeModel, 'volumes', who, async () => {
+          const { hostId, epoch, leaving, on } = {
+            epoch: 1,
+            leaving: false,
+            on: [online, offline],
+            ...executor,
+          };
+          const repositoryId = await aRepository(pool, on);
+          await pool.source.query(
+            `insert into executor (repository_id, host_id, host_epoch, generation, leaving) values ($1, $2, $3, 7, $4)`,
+            [repositoryId, hostId ?? null, epoch, leaving],
+          );
+          return aVolume(pool, repositoryId);
+        }),
+      );
+    expect(sum(counts)).toEqual({ called: 6 * 2, refused: 3 });
+  }, 60_000);
+
   it('of a storage repository, in every state, with anything in it', async () => {
     const counts = [];
     for (const state of ['creating', 'ready', 'deleting'])

@@ -18,7 +18,8 @@ import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { newId, uuid } from '../../../kernel/schema/values.js';
 import { hostNotFound } from '../../host/index.js';
 import { poolNotFound, requirePool } from '../../pool/index.js';
-import { recordRoom, requireAnswer } from '../executor.js';
+import { type Executor, recordRoom, requireAnswer } from '../executor.js';
+import { giveRight } from '../executor-right.js';
 import { repositoryExists, repositoryNameTaken, repositoryUnavailable } from '../storage.errors.js';
 import { insertRepository, refuseRepositoryId } from '../storage.rows.js';
 import { createStorageRepositoryInput, plainFolder } from '../storage.schema.js';
@@ -35,6 +36,8 @@ interface CreatePlan {
   readonly create: boolean;
   /** The first one makes and marks the folder; the others must find that mark, or else they see another folder. */
   readonly hosts: readonly ChosenHost[];
+  /** Of the first one's right to change it; absent in a plan that was made before there was one. */
+  readonly generation?: number;
 }
 
 const input = createStorageRepositoryInput.extend({ id: uuid });
@@ -80,6 +83,7 @@ export const createStorageRepository = defineOperation({
         [newId(), id, hostId, path],
       );
     }
+    const generation = hosts[0] && (await giveRight(tx, id, hosts[0]));
     await announce(tx, 'storage_repository', 'created', {
       id,
       poolId,
@@ -89,13 +93,20 @@ export const createStorageRepository = defineOperation({
     return {
       poolId,
       moreLocks: hosts.map(({ hostId }) => shared('host', hostId)),
-      plan: { repository: { id, kind, path }, poolId, create, hosts } satisfies CreatePlan,
+      plan: {
+        repository: { id, kind, path },
+        poolId,
+        create,
+        hosts,
+        ...(generation !== undefined && { generation }),
+      } satisfies CreatePlan,
     };
   },
   run: async (context, plan: CreatePlan, services: StorageServices) => {
-    const { repository, create } = plan;
-    const [first, ...others] = plan.hosts;
-    if (!first) throw new Error('A storage repository was accepted without a host.');
+    const { repository, create, hosts, generation } = plan;
+    const [chosen, ...others] = hosts;
+    if (!chosen) throw new Error('A storage repository was accepted without a host.');
+    const first: Executor = { ...chosen, repository, ...(generation !== undefined && { generation }) };
     const room = await context.step('attach-first', {
       run: (fencing) =>
         onExecutor(context, services, first, fencing, attachRepository, { repository, create }),

@@ -1,4 +1,5 @@
 import {
+  type CallOutput,
   createVolume as make,
   deleteVolume as unmake,
   repositoryRoom,
@@ -10,7 +11,13 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { claimed } from '../../../kernel/operations/plan.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { chooseExecutor, dropHoldOfOperation, holdForOperation, type Executor } from '../executor.js';
+import {
+  dropHoldOfOperation,
+  type Executor,
+  holdForOperation,
+  readExecutor,
+  takeExecutor,
+} from '../executor.js';
 import {
   repositoryBadState,
   repositoryFull,
@@ -50,7 +57,7 @@ export const createVolume = defineOperation({
   check: async ({ links, entities }: StorageServices, { id, repositoryId, sizeBytes }) => {
     await refuseVolumeId(entities, id);
     await requireRepository(entities, repositoryId);
-    const { hostId, repository } = await chooseExecutor(entities, repositoryId);
+    const { hostId, repository } = await readExecutor(entities, repositoryId);
     const { freeBytes } = await links.call(hostId, repositoryRoom, { repository });
     if (sizeBytes > freeBytes) {
       throw repositoryFull(`${sizeBytes} bytes are wanted and ${freeBytes} are free.`);
@@ -61,7 +68,7 @@ export const createVolume = defineOperation({
     const sizeBytes = wholeSectors(asked.sizeBytes);
     await requireRepository(tx, repositoryId);
     const repository = await lockRepositoryFor(tx, repositoryId, 'hold_volumes', 'share');
-    const executor = await chooseExecutor(tx, repositoryId);
+    const executor = await takeExecutor(tx, repositoryId);
     await insertVolume(tx, { id, name, repositoryId, format, sizeBytes });
     await holdForOperation(tx, id, executor.hostId, operationId);
     await announce(tx, 'volume', 'created', {
@@ -80,7 +87,7 @@ export const createVolume = defineOperation({
   },
   run: async (context, plan: CreatePlan, services: StorageServices) => {
     const { volume, sizeBytes, executor } = plan;
-    const made = await context.step('make', {
+    const made = await context.step<CallOutput<typeof make>>('make', {
       run: (fencing) => onExecutor(context, services, executor, fencing, make, { volume, sizeBytes }),
       undo: async (_made, fencing, failure) => {
         // The bytes that are there are another's.

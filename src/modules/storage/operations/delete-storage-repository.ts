@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { detachRepository, type RepositoryRef, repositoryRoom } from '../../../agent-contract/index.js';
+import { detachRepository, repositoryRoom } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
@@ -7,6 +7,8 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { expectedRevision, matchRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
+import { type Executor } from '../executor.js';
+import { takeGenerationForward } from '../executor-right.js';
 import {
   repositoryBadState,
   repositoryNotEmpty,
@@ -20,7 +22,7 @@ import { announce, nothingBegan, onExecutor, type StorageServices, withdraw } fr
 interface DeletePlan {
   readonly id: string;
   readonly poolId: string;
-  readonly hosts: readonly { hostId: string; hostEpoch: number; repository: RepositoryRef }[];
+  readonly hosts: readonly Executor[];
 }
 
 /**
@@ -53,9 +55,12 @@ export const deleteStorageRepository = defineOperation({
          from attachment a join host h on h.id = a.host_id where a.repository_id = $1 order by h.id`,
       [row.id],
     );
+    // Each of them takes its mark off, and obeys nobody any more who was to work in it.
+    const generation = await takeGenerationForward(tx, row.id);
     const hosts = attachments.map(({ hostId, hostEpoch, path }) => ({
       hostId,
       hostEpoch,
+      generation,
       repository: { id: row.id, kind: row.kind, path },
     }));
     return {
@@ -68,9 +73,11 @@ export const deleteStorageRepository = defineOperation({
     await context.step('detach', {
       run: async (fencing) => {
         const keptTheMark: string[] = [];
-        for (const { repository, ...host } of plan.hosts) {
+        for (const host of plan.hosts) {
           try {
-            await onExecutor(context, services, host, fencing, detachRepository, { repository });
+            await onExecutor(context, services, host, fencing, detachRepository, {
+              repository: host.repository,
+            });
           } catch (error) {
             // A host or a disk that is gone must not keep a repository alive. The mark that stays there only means that
             // the folder is refused as another repository until somebody removes it.

@@ -10,11 +10,12 @@ import { claimed } from '../../../kernel/operations/plan.js';
 import { surelyRefused } from '../../../kernel/operations/surely-refused.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import {
-  chooseExecutor,
   dropHoldOfOperation,
-  holdForOperation,
-  requireAnswer,
   type Executor,
+  holdForOperation,
+  readExecutor,
+  requireAnswer,
+  takeExecutor,
 } from '../executor.js';
 import { repositoryUnavailable, volumeBadState, volumeInUse, volumeNotFound } from '../storage.errors.js';
 import { lockVolumeFor } from '../storage.rows.js';
@@ -58,13 +59,13 @@ export const deleteVolume = defineOperation({
       `select repository_id as "repositoryId" from volume where id = $1`,
       [volumeId],
     );
-    if (volume) await requireAnswer(links, await chooseExecutor(entities, volume.repositoryId));
+    if (volume) await requireAnswer(links, await readExecutor(entities, volume.repositoryId));
   },
   accept: async (tx, { volumeId, expected }, { operationId }) => {
     const row = await lockVolumeFor(tx, volumeId, 'delete');
     matchRevision(expected, row.revision);
     await refuseVolumeInUse(tx, row);
-    const executor = await chooseExecutor(tx, row.repositoryId);
+    const executor = await takeExecutor(tx, row.repositoryId);
     await holdForOperation(tx, row.id, executor.hostId, operationId);
     await rowsOf(tx, `update volume set state = 'deleting' where id = $1`, [row.id]);
     await tell(tx, row, operationId, 'deleting');

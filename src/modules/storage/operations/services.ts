@@ -21,19 +21,21 @@ export interface StorageServices {
   readonly entities: EntityManager;
 }
 
-/** One write call on a host, under the fence of this try of this step. */
+/** One write call on a host, under the fence of this try of this step, and of the right by which the host does it. */
 export const onExecutor = <C extends AgentCall>(
   context: OperationContext<string>,
   services: StorageServices,
-  host: Pick<Executor, 'hostId' | 'hostEpoch'>,
+  { hostId, hostEpoch, repository, generation }: Executor,
   fencing: StepFencing,
   call: C,
   input: CallInput<C>,
-): Promise<CallOutput<C>> =>
-  services.links.call(host.hostId, call, input, {
-    fence: { ...fencing, hostEpoch: host.hostEpoch, domain: null },
+): Promise<CallOutput<C>> => {
+  const executor = generation !== undefined && { executor: { repositoryId: repository.id, generation } };
+  return services.links.call(hostId, call, input, {
+    fence: { ...fencing, hostEpoch, domain: null, ...executor },
     signal: context.signal,
   });
+};
 
 /** Of a step that asked the host and did not hear what came of it: what was not done by now never is. */
 export const withdraw = (

@@ -9,6 +9,7 @@ import { EndedOperations20261126032000 } from './20261126032000-ended-operations
 import { DomainVirtualization20261126034500 } from './20261126034500-domain-virtualization.js';
 import { TriesOfBootStarts20261126035900 } from './20261126035900-tries-of-boot-starts.js';
 import { ExecutorRights20261126040800 } from './20261126040800-executor-rights.js';
+import { OvertakenGuests20261126040900 } from './20261126040900-overtaken-guests.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -23,4 +24,5 @@ export const migrations = [
   DomainVirtualization20261126034500,
   TriesOfBootStarts20261126035900,
   ExecutorRights20261126040800,
+  OvertakenGuests20261126040900,
 ];

@@ -12,7 +12,12 @@ import {
   NicEntity,
   RetiredDomainEntity,
 } from './domain/domain.entity.js';
-import { BootStartEntity, HostBootEntity, RepairEntity } from './domain/reconcile/reconcile.entity.js';
+import {
+  BootStartEntity,
+  HostBootEntity,
+  OvertakenGuestEntity,
+  RepairEntity,
+} from './domain/reconcile/reconcile.entity.js';
 import { HostEntity } from './host/host.entity.js';
 import { NetworkEntity } from './network/network.entity.js';
 import { PoolEntity } from './pool/pool.entity.js';
@@ -48,6 +53,7 @@ export const entities = [
   OperationEntity,
   OperationStepEntity,
   OutboxEntity,
+  OvertakenGuestEntity,
   PoolAuthorityEntity,
   PoolEntity,
   RepairEntity,

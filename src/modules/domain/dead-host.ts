@@ -34,5 +34,7 @@ export async function haltDomainsOf(
       [domain.id],
     );
   }
+  // What lives there of older runs ends before the host may come back.
+  await rowsOf(tx, `delete from overtaken_guest where host_id = $1`, [hostId]);
   return domains.map(({ id }) => id);
 }

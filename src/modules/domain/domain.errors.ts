@@ -24,6 +24,12 @@ export const domainExists = defineProblem({
   title: 'There is already a domain with this id',
   retry: 'never',
 });
+export const domainOvertakenGuest = defineProblem({
+  code: 'domain.overtaken_guest',
+  status: 409,
+  title: 'An older run of the domain still lives on a host',
+  retry: 'after_change',
+});
 export const domainDidNotHalt = defineProblem({
   code: 'domain.did_not_halt',
   status: 409,

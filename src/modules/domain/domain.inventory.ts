@@ -10,6 +10,7 @@ import { VolumeInventory } from '../storage/index.js';
 import { recordHostFacts, recordHostLost, wasSeenLately } from '../host/index.js';
 import { noteBoot } from './reconcile/boots.js';
 import { Reconciler } from './reconcile/reconciler.js';
+import { OvertakenGuests } from './reconcile/overtaken-guests.js';
 import { UnknownGuests } from './reconcile/unknown-guests.js';
 import { type DomainRow } from './domain.rows.js';
 import { livingStates } from './domain.states.js';
@@ -31,6 +32,7 @@ const unseen = { state: 'unknown' as const, pid: null, reason: 'The host does no
 @Injectable()
 export class DomainInventory extends InventorySink {
   private readonly unknownGuests: UnknownGuests;
+  private readonly overtakenGuests: OvertakenGuests;
   /** Domains of which a host's word waits for the end of an operation, by id, with that host. */
   private readonly unsettled = new Map<string, string>();
 
@@ -43,6 +45,7 @@ export class DomainInventory extends InventorySink {
   ) {
     super();
     this.unknownGuests = new UnknownGuests({ source, links, log });
+    this.overtakenGuests = new OvertakenGuests({ source, links, log });
   }
 
   override async snapshot(hostId: string, frame: Snapshot): Promise<void> {
@@ -52,6 +55,7 @@ export class DomainInventory extends InventorySink {
     });
     const unknown = await this.apply(hostId, frame.domains, 'snapshot');
     await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
+    await this.revisit(hostId);
     await this.unknownGuests.meet(hostId, unknown);
     void this.volumes.lookAtAllOf(hostId);
     this.reconciler.wake();
@@ -87,6 +91,7 @@ export class DomainInventory extends InventorySink {
       const applied = await this.write(hostId, observed, { kind });
       if (applied === 'unknown') unknown.push(observed);
       if (applied === 'unexpected') await this.askAgain(hostId, observed.id);
+      if (applied === 'overtaken') await this.meetOvertaken(hostId, observed.id);
     }
     return unknown;
   }
@@ -102,7 +107,12 @@ export class DomainInventory extends InventorySink {
     const { generation, state } = domain;
     this.log.warn({ hostId, domainId, generation, state }, 'a guest runs that should not');
     const applied = await this.write(hostId, domain, { kind: 'confirmed' });
+    if (applied === 'overtaken') await this.meetOvertaken(hostId, domainId);
     if (applied === 'later') this.unsettled.set(domainId, hostId);
+  }
+
+  private async meetOvertaken(hostId: string, domainId: string): Promise<void> {
+    if ((await this.overtakenGuests.meet(hostId, domainId)) === 'later') this.unsettled.set(domainId, hostId);
   }
 
   /** What could not be believed before, since an operation had the domain, is asked for again with every frame. */
@@ -111,6 +121,8 @@ export class DomainInventory extends InventorySink {
       this.unsettled.delete(domainId);
       await this.askAgain(hostId, domainId);
     }
+    for (const domainId of await this.overtakenGuests.known(hostId))
+      await this.meetOvertaken(hostId, domainId);
   }
 
   /**

@@ -51,6 +51,14 @@ export const domainModel = defineReadModel({
     onCrash: 'text',
     onReboot: 'text',
     generation: 'int',
+    overtakenGuests: json((t) =>
+      list(
+        `'hostId', g.host_id, 'generation', g.generation, 'state', g.state, 'reaction', g.reaction, 'why', g.why,
+         'foundAt', to_char(g.found_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+        'g.host_id',
+        `overtaken_guest g where g.domain_id = ${t}.id`,
+      ),
+    ),
     revision: 'int',
     simulated: 'boolean',
     observedAt: 'instant',

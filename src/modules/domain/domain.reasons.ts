@@ -11,7 +11,7 @@ import { capabilityAbsent, hostUnreachable } from '../../kernel/errors/problems.
 import { busyReason, firmReason } from '../../kernel/operations/busy.js';
 import { hostAwaySql } from '../host/index.js';
 import { heldReason, missingReason } from '../storage/index.js';
-import { domainBadState, hostMemoryInsufficient } from './domain.errors.js';
+import { domainBadState, domainOvertakenGuest, hostMemoryInsufficient } from './domain.errors.js';
 import { type DomainAction, type DomainState, domainState } from './domain.schema.js';
 import { allowedStates, type DomainVerb, livingStates } from './domain.states.js';
 
@@ -151,6 +151,23 @@ export const noMemory: Reason = {
     )} end`,
 };
 
+/** While an older run of it is known to live anywhere, no other one begins. */
+export const overtakenGuest: Reason = {
+  problem: domainOvertakenGuest,
+  blockers: (t) =>
+    blockersSql(
+      blockerSql({
+        code: domainOvertakenGuest.code,
+        detail: `'Generation ' || g.generation || ' of it lives on host ' || h.name || '.'`,
+        object: { type: `'host'`, id: 'h.id' },
+        clearedBy: `case g.reaction when 'ending' then ${literal('It is ended as soon as its host can be reached.')}
+          else ${literal("It ends, or the pool's policy for running guests is revert: then it is ended.")} end`,
+      }),
+      'h.id',
+      `overtaken_guest g join host h on h.id = g.host_id where g.domain_id = ${t}.id`,
+    ),
+};
+
 const busy = busyReason('domain', 'exclusive');
 const hostBusy = busyReason('host', 'shared', (t) => `${t}.host_id`);
 
@@ -191,12 +208,12 @@ const cannotReset: Reason = {
 export const domainReasons: VerbReasons<DomainAction> = {
   update: [],
   reconfigure: [busy, badStateOf.reconfigure],
-  start: [busy, badStateOf.start, noneOffers, noHost, noMemory, missingReason, heldReason],
+  start: [busy, badStateOf.start, overtakenGuest, noneOffers, noHost, noMemory, missingReason, heldReason],
   shutdown: onGuest('shutdown'),
   reboot: onGuest('reboot'),
   pause: onGuest('pause'),
   resume: onGuest('resume'),
   reset: [hostAway, firm, badStateOf.reset, nowhere, hostBusy, cannotReset],
   forceOff: [hostAway, firm, badStateForForce, nowhere, hostBusy],
-  delete: [busy, badStateOf.delete],
+  delete: [busy, badStateOf.delete, overtakenGuest],
 };

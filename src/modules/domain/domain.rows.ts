@@ -1,9 +1,10 @@
 import { type EntityManager } from 'typeorm';
 import { type VolumeFormat } from '../../agent-contract/index.js';
+import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
 import { domainBadState, domainNotFound } from './domain.errors.js';
-import { badStateOf, memoryNeededSql } from './domain.reasons.js';
+import { badStateOf, memoryNeededSql, overtakenGuest } from './domain.reasons.js';
 import {
   type Autostart,
   type Boot,
@@ -103,6 +104,15 @@ export async function lockDomainFor(
   matchRevision(expected, row.revision);
   if (!mayBegin(verb, row.state) && !(verb === 'force_off' && isBeingStarted(row))) throw badState(row, verb);
   return row;
+}
+
+/** While an older run of it is known to live anywhere. */
+export async function refuseWhileOvertaken(
+  tx: EntityManager,
+  { id, name }: Pick<DomainRow, 'id' | 'name'>,
+): Promise<void> {
+  const refusal = await refusalOf(tx, 'domain', id, [overtakenGuest]);
+  if (refusal) throw refusal.problem(`An older run of ${name} lives on a host.`, refusal);
 }
 
 export const badState = (row: Pick<DomainRow, 'id' | 'name' | 'state'>, verb: DomainVerb) =>

@@ -119,6 +119,25 @@ export const consoleOfDomain = z
   .object({ id: uuid, kind: z.enum(['serial']) })
   .meta({ id: 'DomainConsole', description: 'See the collection `consoles`.' });
 
+export const overtakenGuestOfDomain = z
+  .object({
+    hostId: uuid,
+    generation: z.int().describe('Of that run; the domain has gone on since.'),
+    state: domainState,
+    reaction: z
+      .enum(['ending', 'left'])
+      .meta({ id: 'OvertakenGuestReaction' })
+      .describe(
+        '`ending`: it is ended as soon as its host can be reached. `left`: nobody else has the domain, and `outOfBand.runningGuest` of the pool is `adopt`; no other run begins while it lives.',
+      ),
+    why: z.string().nullable().describe('Why it is ended.'),
+    foundAt: instant,
+  })
+  .meta({
+    id: 'OvertakenGuest',
+    description: 'A guest that lives on a host under a generation that is over.',
+  });
+
 /** By the name of the GraphQL mutation. */
 const domainActions = {
   update: '`PATCH` of the name and the policies alone.',
@@ -157,6 +176,9 @@ export const domain = z
     onCrash,
     onReboot,
     generation: z.int().describe('Taken forward by every start.'),
+    overtakenGuests: z
+      .array(overtakenGuestOfDomain)
+      .describe('Older runs of it that live where they should not: almost always none.'),
     revision: z.int().describe('Counts the changes of what clients write; the ETag.'),
     simulated: z.boolean(),
     observedAt: instant.nullable(),

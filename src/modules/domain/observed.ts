@@ -63,8 +63,24 @@ export type Applied =
   | 'known'
   | 'unknown'
   | 'unexpected'
+  /** A guest is said to live whose generation is over; nothing was written, the host is to be asked. */
+  | 'overtaken'
   /** It is believed once the operation has ended that has the domain: the host is to be asked again. */
   | 'later';
+
+/**
+ * The guest lives there under a generation that is over, or that another host was given: whoever has the domain now, it is not
+ * this one.
+ */
+export function isOvertaken(
+  row: Pick<DomainRow, 'generation' | 'hostId' | 'lastHostId'>,
+  hostId: string,
+  { generation, state }: Pick<Report, 'generation' | 'state'>,
+): boolean {
+  if (!isLiving(state)) return false;
+  if (generation !== row.generation) return generation < row.generation;
+  return (row.hostId ?? row.lastHostId ?? hostId) !== hostId;
+}
 
 /**
  * Writes what a host says of a domain. A word about an older generation, from before what is known, or from a host that
@@ -78,6 +94,7 @@ export async function applyObserved(
 ): Promise<Applied> {
   const row = await findAndLockDomain(tx, observed.id);
   if (!row) return 'unknown';
+  if (word.kind !== 'answer' && isOvertaken(row, hostId, observed)) return 'overtaken';
   if (isStale(row, observed, word) || observed.generation - row.generation > LARGEST_LEAP) return 'known';
   const living = isLiving(observed.state);
   if (row.hostId !== hostId) {

@@ -8,8 +8,8 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainNotFound } from '../domain.errors.js';
-import { lockDomainFor } from '../domain.rows.js';
+import { domainBadState, domainNotFound, domainOvertakenGuest } from '../domain.errors.js';
+import { lockDomainFor, refuseWhileOvertaken } from '../domain.rows.js';
 import { type DomainServices, withdraw } from './services.js';
 
 interface DeletePlan {
@@ -25,13 +25,14 @@ export const deleteDomain = defineOperation({
   name: 'domain.delete',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-admin',
-  errors: [domainNotFound, domainBadState, revisionStale, objectBusy],
+  errors: [domainNotFound, domainBadState, domainOvertakenGuest, revisionStale, objectBusy],
   steps: ['forget-on-host', 'remove-rows'],
   deadlineMs: 120_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),
   locks: ({ domainId }) => [exclusive('domain', domainId)],
   accept: async (tx, { domainId, expected }) => {
     const domain = await lockDomainFor(tx, domainId, 'delete', expected);
+    await refuseWhileOvertaken(tx, domain);
     const lastHost =
       (domain.lastHostId &&
         (await firstRowOf<{ id: string; epoch: number }>(tx, `select id, epoch from host where id = $1`, [

@@ -8,8 +8,13 @@ import { claimed } from '../../../kernel/operations/plan.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { takeHolds, volumeMissing } from '../../storage/index.js';
-import { domainBadState, domainNotFound, hostMemoryInsufficient } from '../domain.errors.js';
-import { disksOf, lockDomainFor } from '../domain.rows.js';
+import {
+  domainBadState,
+  domainNotFound,
+  domainOvertakenGuest,
+  hostMemoryInsufficient,
+} from '../domain.errors.js';
+import { disksOf, lockDomainFor, refuseWhileOvertaken } from '../domain.rows.js';
 import { repositoriesOf, specFor } from '../domain-spec.js';
 import { claimHost, hostsAway } from '../placement.js';
 import { because, noteAsked } from '../reconcile/asked.js';
@@ -28,6 +33,7 @@ export const startDomain = defineOperation({
   errors: [
     domainNotFound,
     domainBadState,
+    domainOvertakenGuest,
     capabilityAbsent,
     hostMemoryInsufficient,
     hostUnreachable,
@@ -45,6 +51,7 @@ export const startDomain = defineOperation({
   accept: async (tx, { domainId, expected, because }, by, away) => {
     const { operationId } = by;
     const domain = await lockDomainFor(tx, domainId, 'start', expected);
+    await refuseWhileOvertaken(tx, domain);
     await noteAsked(tx, domainId, 'start', { operationId, because });
     const disks = await disksOf(tx, domainId);
     const room = await claimHost(tx, domain, repositoriesOf(domain.boot, disks), away, by);

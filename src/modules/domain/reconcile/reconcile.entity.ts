@@ -26,6 +26,26 @@ export class RepairEntity {
   @RefColumn({ nullable: true }) operationId!: string | null;
 }
 
+/** A guest that lives on a host under a generation that is over. Gone once the host says that it has ended. */
+@Entity('overtaken_guest')
+@Index(['domainId'])
+@Check(`reaction in ('ending','left')`)
+export class OvertakenGuestEntity {
+  @PrimaryColumn('uuid')
+  @ForeignKey('HostEntity', { onDelete: 'CASCADE' })
+  hostId!: string;
+  @PrimaryColumn('uuid')
+  @ForeignKey('DomainEntity', { onDelete: 'CASCADE' })
+  domainId!: string;
+  /** At which it runs there. */
+  @IntColumn() generation!: number;
+  @TextColumn() state!: string;
+  @TextColumn() reaction!: string;
+  /** Why it must go; null for one that is left. */
+  @TextColumn({ nullable: true }) why!: string | null;
+  @NowColumn() foundAt!: Date;
+}
+
 /** A boot of a host: written once, in the transaction in which it was first heard of. */
 @Entity('host_boot')
 export class HostBootEntity {

@@ -1,5 +1,6 @@
 import { type EntityManager, type DataSource } from 'typeorm';
 import {
+  type DomainSpec,
   forceOff,
   forgetDomain,
   inspectDomain,
@@ -153,8 +154,8 @@ async function deletedAt(tx: EntityManager, domainId: string): Promise<number> {
   return row?.generation ?? -1;
 }
 
-/** Null also from an agent that is too old to be asked. */
-async function specOf(links: HostLink, hostId: string, domainId: string) {
+/** As its last start was asked with. Null also from an agent that is too old to be asked. */
+export async function specOf(links: HostLink, hostId: string, domainId: string): Promise<DomainSpec | null> {
   try {
     return (await links.call(hostId, readDomainSpec, { domainId })).spec;
   } catch (error) {

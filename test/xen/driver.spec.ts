@@ -14,9 +14,9 @@ import { aXenHost, type XenHost } from './xen-host.js';
 import { type XenLab, openXenLab, xenObstacle } from './xen-lab.js';
 import { describeUnless } from '../support/skippable.js';
 
-/** How soon an end shows, unasked: two seconds where a call of xl takes 0.4, as on a machine that has nothing else to do. */
+/** How soon an end shows, unasked: two seconds where a call of xl takes a quarter of one, as on a machine that is not busy. */
 const NOTICE_MS = 2_000;
-const CALLS_OF_XL = 5;
+const CALLS_OF_XL = 8;
 const BOOT_MS = 180_000;
 const OBEY_MS = 60_000;
 jest.setTimeout(180_000);

@@ -60,7 +60,8 @@ async function begin(stage: Stage, one: Case): Promise<Played> {
 async function standing(stage: Stage, played: readonly Played[]): Promise<void> {
   let seen = 0;
   let last = Date.now();
-  while (seen < played.length && Date.now() - last < STILL_MS) {
+  const still = Math.max(...played.map(({ case: { way } }) => way.stillMs ?? STILL_MS));
+  while (seen < played.length && Date.now() - last < still) {
     await delay(25);
     const now = played.filter(({ planId }) => stage.signals.hit(planId)).length;
     if (now > seen) last = Date.now();
@@ -109,7 +110,7 @@ async function verdictOn(
   { case: one, planId, targetId, asked, since }: Played,
 ): Promise<Verdict> {
   const refused = await asked;
-  const until = Date.now() + CALM_MS;
+  const until = Date.now() + (one.way.calmMs ?? CALM_MS);
   for (;;) {
     const wrong = await judge(stage.arena, one.way, targetId, since);
     if (refused !== undefined) wrong.push(refused);

@@ -43,8 +43,11 @@ export const casesOf = (recorded: readonly Recorded[]): Case[] =>
     }),
   );
 
-/** `--only`: the words between the slashes, where a missing one, `*` or the end of a point's name matches any. */
-export function matches(name: string, pattern: string): boolean {
+/** `--only`: the words between the slashes, where a missing one, `*` or the end of a point's name matches any. Several by commas. */
+export const matches = (name: string, only: string): boolean =>
+  only.split(',').some((pattern) => matchesOne(name, pattern));
+
+function matchesOne(name: string, pattern: string): boolean {
   const [way, role, point = '', act] = name.split('/');
   const [wantedWay, wantedRole = '*', wantedPoint = '*', wantedAct = '*'] = pattern.split('/');
   const is = (word: string | undefined, wanted: string | undefined) => wanted === '*' || word === wanted;

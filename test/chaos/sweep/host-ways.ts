@@ -1,5 +1,6 @@
 import { type Arena } from '../arena.js';
 import { type Stage } from './stage.js';
+import { cancel, whileItStands } from './standing.js';
 import { type Way } from './ways.js';
 
 const online = (stage: Stage, id: string) => stage.hostIs(id, 'online');
@@ -32,8 +33,23 @@ const stateIs =
     return row?.state === wanted ? [] : [`the host is ${row?.state}`];
   };
 
-/** The host that was lent for a domain. */
+/** The host that was lent for a domain, and the domain that is to be started on a host. */
 const lentFor = new Map<string, string>();
+const domainOf = new Map<string, string>();
+
+const itsDomainIs =
+  (wanted: string) =>
+  async (arena: Arena, hostId: string): Promise<string[]> => {
+    const [row] = await arena.rows<{ state: string; free: boolean }>(
+      `select state, not exists (select from object_lock l where l.object_id = d.id)
+         and exists (select from claim c where c.domain_id = d.id) = (state = 'running') as free
+         from domain d where id = $1`,
+      [domainOf.get(hostId)],
+    );
+    return row?.state === wanted && row.free
+      ? []
+      : [`its domain is ${row?.state}, or has what it does not need`];
+  };
 
 /** Operations on whole hosts: each case has a host, and an agent, to itself. */
 export const hostWays: readonly Way[] = [
@@ -61,6 +77,31 @@ export const hostWays: readonly Way[] = [
               ],
         );
       },
+    },
+    restore: async (stage, id) => stage.giveBack(id),
+  },
+  {
+    name: 'host.autostart+cancelled',
+    kind: 'host.autostart',
+    prepare: async (stage) => {
+      const { id } = await stage.lend();
+      domainOf.set(id, await stage.domain({ hostId: id }));
+      return id;
+    },
+    ask: whileItStands(
+      (stage, id) => stage.booted(id, domainOf.get(id) ?? ''),
+      {
+        kind: 'domain.start',
+        role: 'agent',
+        point: 'agent.after-begin:start-guest',
+        of: (id) => domainOf.get(id) ?? '',
+      },
+      cancel('host.autostart'),
+    ),
+    expected: {
+      states: ['cancelled', 'succeeded'],
+      // The start that it has begun is taken back with it.
+      outcomes: { cancelled: { more: itsDomainIs('halted') }, succeeded: { more: itsDomainIs('running') } },
     },
     restore: async (stage, id) => stage.giveBack(id),
   },

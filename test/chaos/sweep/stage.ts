@@ -9,6 +9,8 @@ const MEBIBYTE = 1 << 20;
 const PATIENCE_MS = 60_000;
 /** A server that stands still is given up on after this long, and another one is asked the same. */
 const ANSWER_MS = 4_000;
+/** What a cancel is refused with. */
+const tooLate = ['operation.bad_state', 'operation.past_no_return'];
 
 /** What ways are played on: an arena whose programs are armed, and a client that never gives up. */
 export class Stage {
@@ -97,13 +99,8 @@ export class Stage {
     const until = Date.now() + PATIENCE_MS;
     let lost = 0;
     for (;;) {
-      const answer: Answer | undefined = await this.arena.api
-        .once(method, path, body, key, { timeoutMs: ANSWER_MS })
-        .catch((error: unknown) => {
-          if (!(error instanceof AnswerLost)) throw error;
-          lost += 1;
-          return undefined;
-        });
+      const answer = await this.once(method, path, body, key);
+      if (!answer) lost += 1;
       if (answer && answer.status < 300)
         return typeof answer.body['id'] === 'string' ? answer.body['id'] : null;
       const code = String(answer?.body['code']);
@@ -117,6 +114,62 @@ export class Stage {
         );
       await delay(50);
     }
+  }
+
+  /** The newest operation of this kind on this object. */
+  async newest(kind: string, targetId: string): Promise<string> {
+    const [row] = await this.arena.rows<{ id: string }>(
+      `select id from operation where target_id = $1 and kind = $2 order by created_at desc limit 1`,
+      [targetId, kind],
+    );
+    if (!row) throw new Error(`There is no ${kind} of ${targetId}.`);
+    return row.id;
+  }
+
+  /** Resolves with its state once that is one of these. */
+  async comesTo(operationId: string, states: readonly string[]): Promise<string> {
+    return eventually(
+      async () => {
+        const [row] = await this.arena.rows<{ state: string }>(`select state from operation where id = $1`, [
+          operationId,
+        ]);
+        return row && states.includes(row.state) ? row.state : undefined;
+      },
+      { within: 2 * PATIENCE_MS, what: `that ${operationId} is ${states.join(' or ')}` },
+    );
+  }
+
+  /** A word on one that needs attention, unless it needs none any more. */
+  async word(operationId: string, verb: 'retry' | 'resolve', body: object): Promise<void> {
+    await this.acknowledged('POST', `/v1/operations/${operationId}/${verb}`, body, ['operation.bad_state']);
+  }
+
+  /** Takes it back, asking until that is acknowledged. False: it is too late. */
+  async cancelled(operationId: string): Promise<boolean> {
+    const key = { 'idempotency-key': randomUUID() };
+    const until = Date.now() + PATIENCE_MS;
+    for (;;) {
+      const answer = await this.once('POST', `/v1/operations/${operationId}/cancel`, {}, key);
+      if (answer && answer.status < 300) return true;
+      if (answer && tooLate.includes(String(answer.body['code']))) return false;
+      if (Date.now() > until) throw new Error(`No cancel of ${operationId}: ${JSON.stringify(answer?.body)}`);
+      await delay(50);
+    }
+  }
+
+  /** Undefined: the answer was lost. */
+  private async once(
+    method: 'POST' | 'DELETE',
+    path: string,
+    body: unknown,
+    headers: Record<string, string>,
+  ): Promise<Answer | undefined> {
+    return this.arena.api
+      .once(method, path, body, headers, { timeoutMs: ANSWER_MS })
+      .catch((error: unknown) => {
+        if (!(error instanceof AnswerLost)) throw error;
+        return undefined;
+      });
   }
 
   /** A host for somebody alone, until `giveBack`. */
@@ -170,6 +223,11 @@ export class Stage {
     const id = randomUUID();
     this.signals.plan({ id, targetId, kind, role, point, act });
     return id;
+  }
+
+  /** What stands for the way goes on. */
+  release(planId: string): void {
+    this.signals.release(planId);
   }
 
   /** Resolves when the plan was hit. */

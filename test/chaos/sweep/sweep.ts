@@ -7,6 +7,7 @@ import { playBatch, type Verdict } from './batch.js';
 import { type Case, casesOf, matches, pointsOf, type Recorded } from './cases.js';
 import { definedOperations } from './definitions.js';
 import { judge, leftovers } from './judge.js';
+import { cancelledWays } from './cancelled-ways.js';
 import { Signals } from './signals.js';
 import { Stage } from './stage.js';
 import { hostWays } from './host-ways.js';
@@ -16,13 +17,13 @@ export interface SweepSettings {
   readonly seed: number;
   /** Only ways of this part. */
   readonly part?: Part['name'] | undefined;
-  /** Only cases that match; see `matches`. */
+  /** Only cases that match one of these, with commas between them; see `matches`. */
   readonly only?: string | undefined;
   /** Only so many of them, chosen by the seed. */
   readonly share?: number | undefined;
   /** Names of cases that are played before those, whatever the seed. */
   readonly first?: readonly string[] | undefined;
-  /** No further batch begins after this. */
+  /** No further batch begins after this, but for those that are played whatever the seed. */
   readonly mostMs?: number | undefined;
   readonly note: (line: string) => void;
   /** Called while the arena still stands, if anything is wrong. */
@@ -44,7 +45,12 @@ export interface SweepOutcome {
 const SERVERS = { 'api-1': 'api,link', 'api-2': 'api,link', 'worker-1': 'worker', 'worker-2': 'worker' };
 /** Ways that get on with each other: what they need, and how many cases at once. */
 const parts: readonly Part[] = [
-  { name: 'objects', ways: objectWays, agents: { 'agent-1': 2, 'agent-2': 2 }, batch: 40 },
+  {
+    name: 'objects',
+    ways: [...objectWays, ...cancelledWays],
+    agents: { 'agent-1': 2, 'agent-2': 2 },
+    batch: 40,
+  },
   { name: 'hosts', ways: hostWays, agents: { 'host-1': 1, 'host-2': 1, 'host-3': 1, 'host-4': 1 }, batch: 4 },
 ];
 /** A case whose process others have hurt before it came to its point is tried again, at last alone. */
@@ -61,7 +67,9 @@ interface Part {
 export async function runSweep(settings: SweepSettings): Promise<SweepOutcome> {
   const { only, first = [] } = settings;
   const wanted = (way: Way) =>
-    [only ?? '*', ...first].some((name) => ['*', way.name].includes(name.split('/')[0] ?? ''));
+    [...(only ?? '*').split(','), ...first].some((name) =>
+      ['*', way.name].includes(name.split('/')[0] ?? ''),
+    );
   const outcomes: SweepOutcome[] = [];
   for (const part of parts) {
     const ways = part.ways.filter(wanted);
@@ -126,7 +134,7 @@ async function runPart(part: Part, settings: SweepSettings): Promise<SweepOutcom
 
 async function record(stage: Stage, ways: readonly Way[]): Promise<Recorded[]> {
   const { arena, signals } = stage;
-  const runs = await Promise.all(
+  const runs = await Promise.allSettled(
     ways.map(async (way) => {
       const targetId = await way.prepare(stage);
       const since = Date.now();
@@ -134,7 +142,7 @@ async function record(stage: Stage, ways: readonly Way[]): Promise<Recorded[]> {
       await way.ask(stage, targetId, () => (from = Date.now()));
       const until = Date.now() + 60_000;
       for (;;) {
-        const wrong = await judge(arena, way, targetId, since);
+        const wrong = await judge(arena, way, targetId, since, { unhurt: true });
         if (wrong.length === 0) {
           await way.restore?.(stage, targetId);
           return { way, targetId, from };
@@ -145,15 +153,21 @@ async function record(stage: Stage, ways: readonly Way[]): Promise<Recorded[]> {
       }
     }),
   );
+  const failed = runs.flatMap((run) => (run.status === 'rejected' ? [String(run.reason)] : []));
+  if (failed.length > 0) throw new Error(failed.join('\n'));
   // What a relay does after everything else.
   await delay(1_000);
   const crossings = signals.crossings();
-  return runs.map(({ way, targetId, from }) => pointsOf(way, targetId, from, crossings));
+  return runs.flatMap((run) =>
+    run.status === 'fulfilled'
+      ? [pointsOf(run.value.way, run.value.targetId, run.value.from, crossings)]
+      : [],
+  );
 }
 
-/** Steps that no way goes through: a definition has learnt something, and the ways have not. */
+/** Steps that no way goes through: a definition has learnt something, and the ways have not. Of kinds whose plain way is here. */
 function forgotten(recorded: readonly Recorded[]): string[] {
-  const kinds = new Set(recorded.map(({ way }) => way.kind));
+  const kinds = new Set(recorded.flatMap(({ way }) => (way.name === way.kind ? [way.kind] : [])));
   return definedOperations()
     .filter(({ kind }) => kinds.has(kind))
     .flatMap(({ kind, steps }) =>
@@ -172,14 +186,15 @@ async function playAll(
   stage: Stage,
   cases: readonly Case[],
   most: number,
-  { note, mostMs = Infinity }: SweepSettings,
+  { note, first = [], mostMs = Infinity }: SweepSettings,
   began: number,
 ): Promise<{ verdicts: Verdict[]; left: number }> {
   const verdicts: Verdict[] = [];
   let todo = cases.map((one) => ({ one, tries: 0 }));
   for (;;) {
-    const [next] = todo;
-    if (!next || performance.now() - began > mostMs) break;
+    const over = performance.now() - began > mostMs;
+    const next = todo.find(({ one }) => !over || first.includes(one.name));
+    if (!next) break;
     const size = next.tries === TRIES - 1 ? 1 : Math.ceil(most / 2 ** next.tries);
     const same = ({ one, tries }: { one: Case; tries: number }) =>
       one.role === next.one.role && one.act === next.one.act && tries === next.tries;

@@ -1,10 +1,11 @@
 import { matches } from './cases.js';
+import { cancelledWays } from './cancelled-ways.js';
 import { definedOperations } from './definitions.js';
 import { hostWays } from './host-ways.js';
 import { objectWays } from './ways.js';
 
 it('sweeps every kind of operation that is defined', () => {
-  const swept = new Set([...objectWays, ...hostWays].map(({ kind }) => kind));
+  const swept = new Set([...objectWays, ...cancelledWays, ...hostWays].map(({ kind }) => kind));
   const kinds = definedOperations().map(({ kind }) => kind);
   expect(kinds.length).toBeGreaterThan(15);
   expect(kinds.filter((kind) => !swept.has(kind))).toEqual([]);
@@ -20,6 +21,7 @@ it('plays again exactly the cases that are named, with the point in full or in s
     'domain.start/agent/after-begin/kill',
     'domain.start/agent/agent.after-begin/*',
     '*/*/*/kill',
+    'domain.pause,domain.start/agent',
   ])
     expect([same, matches(name, same)]).toEqual([same, true]);
   for (const other of [
@@ -27,6 +29,7 @@ it('plays again exactly the cases that are named, with the point in full or in s
     'domain.start/worker',
     'domain.start/agent/after-begin/pause',
     '*/*/after-end',
+    'domain.pause,domain.start/worker',
   ])
     expect([other, matches(name, other)]).toEqual([other, false]);
 });

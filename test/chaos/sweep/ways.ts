@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Arena } from '../arena.js';
 import { type Stage } from './stage.js';
+import { cancel, type Meanwhile, whileItStands } from './standing.js';
 
 /** How a thing must be afterwards. `effects`: on the guest, during this part, and how often each happened. */
 export interface Expected {
@@ -12,8 +13,12 @@ export interface Expected {
   readonly effects?: Readonly<Record<string, number | readonly [number, number]>>;
   /** Anything more; what is not true. */
   readonly more?: (arena: Arena, targetId: string) => Promise<string[]>;
-  /** What the operations of the way's kind may have come to. Default: succeeded. */
+  /** What the operations of the way's kind may have come to; with `outcomes` the first one when nothing was hurt. Default: succeeded. */
   readonly states?: readonly string[];
+  /** What is different where it came to that. */
+  readonly outcomes?: Readonly<Record<string, Omit<Expected, 'states' | 'outcomes'>>>;
+  /** What is left of it by right, in the judge's words. */
+  readonly leaves?: readonly string[];
 }
 
 /** One road that an operation can take from its request to its end. The name says its kind first. */
@@ -26,6 +31,10 @@ export interface Way {
   /** Resolves when what was asked for is acknowledged. Calls `arm` once: from there on points count. */
   ask(stage: Stage, targetId: string, arm: () => void): Promise<void>;
   readonly expected: Expected;
+  /** So long after the others it may still come to its point. Default: 2.5 s. */
+  readonly stillMs?: number;
+  /** So long after everything is back the truth may take. Default: a minute. */
+  readonly calmMs?: number;
   /** Afterwards, where something was lent from the stage. */
   restore?(stage: Stage, targetId: string): Promise<void>;
 }
@@ -51,52 +60,29 @@ const newId = (): Promise<string> => Promise.resolve(randomUUID());
 const forced = { deadlineSeconds: 1, force: true };
 
 /** An operation whose step stands in the agent, and what somebody else does meanwhile. */
-const during =
-  (
-    asked: { kind: string; step: string; verb: string; body?: object },
-    meanwhile: (stage: Stage, id: string, arm: () => void) => Promise<unknown>,
-  ) =>
-  async (stage: Stage, id: string, arm: () => void): Promise<void> => {
-    const { kind, step, verb: name, body } = asked;
-    const held = stage.lay(id, kind, 'agent', `agent.after-begin:${step}`, 'hold');
-    try {
-      await stage.acknowledged('POST', `/v1/domains/${id}/${name}`, body);
-      await stage.hit(held);
-      await meanwhile(stage, id, arm);
-    } finally {
-      stage.signals.release(held);
-    }
-  };
+const during = (
+  { kind, step, verb: name, body }: { kind: string; step: string; verb: string; body?: object },
+  meanwhile: Meanwhile,
+): Way['ask'] =>
+  whileItStands(
+    (stage, id) => stage.acknowledged('POST', `/v1/domains/${id}/${name}`, body),
+    { kind, role: 'agent', point: `agent.after-begin:${step}` },
+    meanwhile,
+  );
 const start = { kind: 'domain.start', step: 'start-guest', verb: 'start' };
 const shutdown = { kind: 'domain.shutdown', step: 'ask-guest', verb: 'shutdown' };
 const forcedReboot = { kind: 'domain.reboot', step: 'force-off-guest', verb: 'reboot', body: forced };
 const pause = { kind: 'domain.pause', step: 'pause-guest', verb: 'pause' };
 
-const operationOf = async (stage: Stage, id: string, kind: string): Promise<string> => {
-  const [row] = await stage.arena.rows<{ id: string }>(
-    `select id from operation where target_id = $1 and kind = $2`,
-    [id, kind],
-  );
-  return row?.id ?? '';
-};
-
-const cancel =
-  (kind: string) =>
-  async (stage: Stage, id: string, arm: () => void): Promise<void> => {
-    arm();
-    const operation = await operationOf(stage, id, kind);
-    await stage.acknowledged('POST', `/v1/operations/${operation}/cancel`, {}, ['operation.bad_state']);
-  };
-
 /** As if its time were over with its step in the agent's hands: the host is asked what came of it. */
 const doubt =
-  (kind: string) =>
-  async (stage: Stage, id: string, arm: () => void): Promise<void> => {
+  (kind: string): Meanwhile =>
+  async (stage, id, arm) => {
     arm();
     await stage.arena.rows(
       `update operation set state = 'needs_attention', attempt = attempt + 1, lease_owner = null, lease_until = null,
          attend_at = now(), error = '{"code": "host.unreachable"}' where id = $1`,
-      [await operationOf(stage, id, kind)],
+      [await stage.newest(kind, id)],
     );
   };
 

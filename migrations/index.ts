@@ -10,6 +10,7 @@ import { DomainVirtualization20261126034500 } from './20261126034500-domain-virt
 import { TriesOfBootStarts20261126035900 } from './20261126035900-tries-of-boot-starts.js';
 import { ExecutorRights20261126040800 } from './20261126040800-executor-rights.js';
 import { OvertakenGuests20261126040900 } from './20261126040900-overtaken-guests.js';
+import { WhoAsked20261126041718 } from './20261126041718-who-asked.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -25,4 +26,5 @@ export const migrations = [
   TriesOfBootStarts20261126035900,
   ExecutorRights20261126040800,
   OvertakenGuests20261126040900,
+  WhoAsked20261126041718,
 ];

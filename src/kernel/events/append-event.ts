@@ -13,14 +13,22 @@ export interface NewEvent {
   readonly changes: Readonly<Record<string, unknown>>;
 }
 
+/** Who asked for what a transaction does, and by which request. */
+export interface AskedBy {
+  readonly actor: string;
+  readonly traceId: string;
+}
+
+const ASKED_BY = Symbol('asked by');
+
 /** Marks a transaction, for the sequencer's subscriber, as one that has appended events. */
 export const APPENDED = Symbol('events appended');
 
 const append: Statement = {
   name: 'event_append',
-  text: `insert into event (type, object_type, object_id, pool_id, operation_id, changes)
+  text: `insert into event (type, object_type, object_id, pool_id, operation_id, actor, trace_id, changes)
     select e->>'type', e->'object'->>'type', (e->'object'->>'id')::uuid, (e->>'poolId')::uuid, (e->>'operationId')::uuid,
-      e->'changes'
+      $2, $3, e->'changes'
     from jsonb_array_elements($1::jsonb) with ordinality as s(e, n) order by n`,
 };
 
@@ -30,9 +38,19 @@ const append: Statement = {
  */
 export async function appendEvent(tx: EntityManager, ...events: readonly NewEvent[]): Promise<void> {
   if (events.length === 0) return;
-  await rowsFrom(await clientOf(tx), append, [JSON.stringify(events)]);
+  const { actor = null, traceId = null } = askerOf(tx) ?? {};
+  await rowsFrom(await clientOf(tx), append, [JSON.stringify(events), actor, traceId]);
   markAppended(tx);
 }
+
+/** A write without an operation: from now on the events of its transaction say who asked for it. */
+export function noteAsker(tx: EntityManager, { actor, traceId }: AskedBy): void {
+  const runner = tx.queryRunner;
+  if (runner) Object.assign(runner.data, { [ASKED_BY]: { actor, traceId } });
+}
+
+const askerOf = (tx: EntityManager): AskedBy | undefined =>
+  (tx.queryRunner?.data as { [ASKED_BY]?: AskedBy } | undefined)?.[ASKED_BY];
 
 /** For those who append with a statement of their own: the sequencer is poked when the transaction has been committed. */
 export function markAppended(tx: EntityManager): void {

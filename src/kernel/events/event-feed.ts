@@ -17,7 +17,7 @@ export const eventJsonSql = (
 ): string => `json_build_object('id', ${e}.number::text, 'type', ${e}.type,
   'object', json_build_object('type', ${e}.object_type, 'id', ${e}.object_id), 'poolId', ${e}.pool_id,
   'at', to_char(${e}.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'operationId', ${e}.operation_id,
-  'changes', ${e}.changes)`;
+  'actor', ${e}.actor, 'traceId', ${e}.trace_id, 'changes', ${e}.changes)`;
 
 const page: Statement = {
   name: 'event_page',

@@ -19,6 +19,9 @@ export class EventEntity {
   @RefColumn() objectId!: string;
   @RefColumn({ nullable: true }) poolId!: string | null;
   @RefColumn({ nullable: true }) operationId!: string | null;
+  /** Of a change without an operation: who asked, and by which request. An operation's own row says both. */
+  @TextColumn({ nullable: true }) actor!: string | null;
+  @TextColumn({ nullable: true }) traceId!: string | null;
   @JsonColumn() changes!: unknown;
   @NowColumn() at!: Date;
 }

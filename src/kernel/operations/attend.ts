@@ -90,13 +90,14 @@ export async function resolveOperation(
   registry: OperationRegistry,
   operationId: string,
   outcome: 'succeeded' | 'failed',
+  caller: Caller,
 ): Promise<Resolved> {
   const { kind, plan, error } = await needingAttention(tx, 'resolve', operationId);
   const freed = await endOperation(
     tx,
     registry.get(kind),
     { id: operationId, plan },
-    { word: true },
+    { actor: caller.actor },
     { state: outcome, ...(outcome === 'failed' && error !== null && { error }) },
   );
   return { ended: { operationId, kind, outcome, plan }, freed: freed ?? [] };

@@ -9,7 +9,7 @@ import { type RegisteredOperation } from './registry.js';
 import { type OutcomeUnknown } from './superseded.js';
 
 /** The one who ends it: the newest attempt, or somebody's word on an operation that needs attention. */
-export type EndedBy = { readonly attempt: number } | { readonly word: true };
+export type EndedBy = { readonly attempt: number } | { readonly actor: string };
 
 export interface Outcome {
   readonly state: 'succeeded' | 'failed' | 'cancelled';
@@ -62,7 +62,11 @@ export async function endOperation(
   if (operation.plan !== undefined) {
     await definition.settle(tx, operation.plan, { operationId: operation.id, outcome: outcome.state });
   }
-  const changes = { state: outcome.state, error: outcome.error ?? null };
+  const changes = {
+    state: outcome.state,
+    error: outcome.error ?? null,
+    ...('actor' in by ? { resolvedBy: by.actor } : {}),
+  };
   markAppended(tx);
   const freed = await rowsFrom<{ type: string; id: string }>(client, tidy, [
     operation.id,

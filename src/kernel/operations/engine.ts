@@ -213,9 +213,9 @@ export class OperationEngine {
    * Somebody's word on an operation that needs attention: it has had its effect, or has not. Rejects with
    * `operation.not_found`, `operation.bad_state`.
    */
-  resolving(operationId: string, outcome: 'succeeded' | 'failed'): Intervention<Resolved> {
+  resolving(operationId: string, outcome: 'succeeded' | 'failed', caller: Caller): Intervention<Resolved> {
     return {
-      work: (tx) => resolveOperation(tx, this.registry, operationId, outcome),
+      work: (tx) => resolveOperation(tx, this.registry, operationId, outcome, caller),
       committed: async ({ ended, freed }) => {
         if (failpoint) await failpoint('resolve.after-commit', { operationId });
         this.inBackground(this.giveTurns(freed));

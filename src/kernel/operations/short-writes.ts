@@ -5,6 +5,7 @@ import { defaultSelection } from '../database/selection.js';
 import { clientOf, poolOf } from '../database/statement.js';
 import { inRolledBackTransaction, inTransaction } from '../database/transaction.js';
 import { isProblem } from '../errors/problem.js';
+import { noteAsker } from '../events/append-event.js';
 import { type ObjectRef } from './define-operation.js';
 import {
   claimKey,
@@ -85,6 +86,7 @@ export class ShortWrites {
     try {
       await write.check?.();
       const done = await inTransaction<Done<R>>(this.source, async (tx) => {
+        noteAsker(tx, caller);
         if (!once) return { first: await write.work(tx), kept: null };
         const client = await clientOf(tx);
         const again = await claimKey(client, once);

@@ -17,6 +17,8 @@ export const eventModel = defineReadModel({
     poolId: 'uuid',
     at: 'instant',
     operationId: 'uuid',
+    actor: 'text',
+    traceId: 'text',
     changes: 'json',
   },
   alsoComparable: {

@@ -12,6 +12,11 @@ export const event = z
     poolId: uuid.nullable(),
     at: instant,
     operationId: uuid.nullable().describe('The operation that caused it.'),
+    actor: z
+      .string()
+      .nullable()
+      .describe('Who asked, where no operation says it. Null also for what hosts report.'),
+    traceId: z.string().nullable().describe('Of the request of that actor, as in problems and the log.'),
     changes: z.record(z.string(), z.json()).describe('New values of the fields that changed, by name.'),
   })
   .meta({ id: 'Event', description: 'One numbered change of the inventory.' });

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Enrolment } from '../../host-link/enrolment.js';
+import { appendEvent } from '../../kernel/events/append-event.js';
 import { ShortWrites } from '../../kernel/operations/short-writes.js';
 import { type Terms, type Told } from '../../kernel/operations/terms.js';
 import { poolNotFound } from '../pool/index.js';
@@ -21,7 +22,14 @@ export class EnrolmentTokenService {
         work: async (tx) => {
           const minted = await this.enrolment.mintEnrolmentToken(poolId, input, tx);
           if (!minted) throw poolNotFound(`There is no pool ${poolId}.`);
-          return { token: minted.token, expiresAt: minted.expiresAt.toISOString() };
+          const expiresAt = minted.expiresAt.toISOString();
+          await appendEvent(tx, {
+            type: 'pool.enrolment_token_created',
+            object: { type: 'pool', id: poolId },
+            poolId,
+            changes: { expiresAt },
+          });
+          return { token: minted.token, expiresAt };
         },
       },
       terms,

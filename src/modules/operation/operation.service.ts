@@ -28,7 +28,13 @@ export class OperationService {
 
   /** Ends an operation that needs attention, on somebody's word. Throws `operation.not_found`, `operation.bad_state`. */
   resolve(id: string, input: ResolveOperationInput, terms: Terms): Promise<Written> {
-    return this.intervene('resolve', id, [id, input], this.engine.resolving(id, input.outcome), terms);
+    return this.intervene(
+      'resolve',
+      id,
+      [id, input],
+      this.engine.resolving(id, input.outcome, terms.caller),
+      terms,
+    );
   }
 
   private async intervene<R>(

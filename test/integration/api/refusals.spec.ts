@@ -373,12 +373,20 @@ describe('a change', () => {
   });
 
   it('is an event, in the order of the changes', async () => {
-    const rows = await server.source.query<{ type: string; changes: object }[]>(
-      `select type, changes from event where object_id = $1 order by ticket`,
+    const rows = await server.source.query<{ type: string; changes: object; actor: string; trace: string }[]>(
+      `select type, changes, actor, trace_id as trace from event where object_id = $1 order by ticket`,
       [poolId],
     );
     expect(rows.map(({ type }) => type)).toEqual(['pool.created', 'pool.updated', 'pool.updated']);
     expect(rows[1]?.changes).toEqual({ name: 'renamed', revision: 2 });
+    // No operation says who asked: each of them does, and by which request.
+    expect([...new Set(rows.map(({ actor }) => actor))]).toEqual(['token:test']);
+    expect(new Set(rows.map(({ trace }) => trace)).size).toBe(3);
+    const { body } = await server.rest('GET', `/v1/events?sort=id&filter=type%20%3D%20%22pool.updated%22`);
+    expect((body as { items: unknown[] }).items[0]).toMatchObject({
+      actor: 'token:test',
+      traceId: rows[1]?.trace,
+    });
   });
 });
 

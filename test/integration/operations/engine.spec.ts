@@ -207,13 +207,20 @@ describe.each(settings)('operations over the %s queue', (_, startBackend, versio
     const next = engine.accept(brief, { objectId }, caller);
     if (state === 'failed') {
       await bench.ended((await next).id);
-      await expect(intervene(bench.dataSource, engine.resolving(id, 'failed'))).rejects.toMatchObject({
-        code: 'operation.bad_state',
-      });
+      await expect(intervene(bench.dataSource, engine.resolving(id, 'failed', caller))).rejects.toMatchObject(
+        {
+          code: 'operation.bad_state',
+        },
+      );
     } else {
       await expect(next).rejects.toMatchObject({ blockers: [{ operationId: id }] });
-      await intervene(bench.dataSource, engine.resolving(id, 'succeeded'));
+      await intervene(bench.dataSource, engine.resolving(id, 'succeeded', caller));
       expect((await bench.ended(id)).state).toBe('succeeded');
+      const [told] = await bench.dataSource.query<{ changes: object }[]>(
+        `select changes from event where object_id = $1 and type = 'operation.ended'`,
+        [id],
+      );
+      expect(told?.changes).toMatchObject({ state: 'succeeded', resolvedBy: caller.actor });
       await bench.ended((await engine.accept(brief, { objectId }, caller)).id);
     }
   });

@@ -15,6 +15,12 @@ export const maxFrameBytes = 16 * 1024 * 1024;
 /** How often either side pings, and sends an empty delta on a state stream. */
 export const heartbeatMs = 5_000;
 
+/**
+ * At least this often an agent says all of it again, whatever changed: what the inventory has lost or never heard is put right by
+ * then. Well below the half minute that is promised.
+ */
+export const resyncMs = 27_000;
+
 /** Nothing heard for this long: the peer is gone. */
 export const silenceMs = 10_000;
 

@@ -40,7 +40,8 @@ export const hostFacts = z.object({
 
 /**
  * The state stream, agent → server, in order. `seq` grows by one with each frame; a gap means that the server must
- * subscribe again. After a snapshot, only what changed is sent; an empty delta every 5 s says that the agent lives.
+ * subscribe again. After a snapshot, only what changed is sent; an empty delta every 5 s says that the agent lives. Within each
+ * half minute another snapshot comes, whatever changed.
  */
 export const stateFrame = z.discriminatedUnion('kind', [
   z.object({

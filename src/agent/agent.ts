@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { heartbeatMs } from '../agent-contract/index.js';
+import { heartbeatMs, resyncMs } from '../agent-contract/index.js';
 import { type HypervisorDriver } from '../hypervisor-driver/driver.js';
 import { isProblem } from '../kernel/errors/problem.js';
 import { type Logger } from '../kernel/logging/logger.js';
@@ -36,6 +36,8 @@ export interface AgentSettings {
   readonly log: Logger;
   /** How long to wait before the n-th repetition of a call to the enrolment listener. */
   readonly retryMs?: (repetition: number) => number;
+  /** How often the server is told all of it again. */
+  readonly resyncMs?: number;
 }
 
 const FACTS_EVERY_MS = 60_000;
@@ -79,6 +81,7 @@ export class Agent {
       driver,
       machine: this.settings.machine,
       heartbeatMs,
+      resyncMs: this.settings.resyncMs ?? resyncMs,
     }));
     await inventory.refreshFacts();
 

@@ -60,6 +60,8 @@ type Delta = Extract<StateFrame, { kind: 'delta' }>;
 export abstract class InventorySink {
   /** The host is connected and this is all of it: domains that are not in the frame are not known there. */
   abstract snapshot(hostId: string, frame: Snapshot): Promise<void>;
+  /** All of it once more, though nothing was missed: what differs is put right, and nothing else is written. */
+  abstract resync(hostId: string, frame: Snapshot): Promise<void>;
   /** What changed since. An empty one only says that the agent lives. */
   abstract delta(hostId: string, frame: Delta): Promise<void>;
   /** No frame for 10 s: what the host runs is no longer known, and goes on running. */

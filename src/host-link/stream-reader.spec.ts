@@ -30,6 +30,14 @@ class ScriptedHost {
     return {};
   }
   terminate(): void {}
+  sayAllAgain(): void {
+    this.seq += 1;
+    this.send({ kind: 'snapshot' });
+  }
+  /** A frame of it is lost on its way. */
+  skip(): void {
+    this.seq += 1;
+  }
   beat(bytes = 100): void {
     this.seq += 1;
     this.send({ kind: 'delta' }, bytes);
@@ -42,10 +50,14 @@ class ScriptedHost {
 class CountingSink extends InventorySink {
   snapshots = 0;
   deltas = 0;
+  resyncs = 0;
   losses = 0;
   answer = () => Promise.resolve();
   override snapshot(): Promise<void> {
     return this.answer().then(() => void (this.snapshots += 1));
+  }
+  override resync(): Promise<void> {
+    return this.answer().then(() => void (this.resyncs += 1));
   }
   override delta(): Promise<void> {
     return this.answer().then(() => void (this.deltas += 1));
@@ -90,6 +102,19 @@ describe('a reader of a state stream', () => {
     owned = true;
     await pass(1_000);
     expect([sink.deltas, sink.snapshots]).toEqual([0, 2]);
+  });
+
+  it('hands on what a host says again of itself, in its order: a gap before it is a gap', async () => {
+    await pass(10);
+    host.beat();
+    host.sayAllAgain();
+    host.beat();
+    await pass(10);
+    expect([sink.snapshots, sink.resyncs, sink.deltas, host.subscriptions]).toEqual([1, 1, 2, 1]);
+    host.skip();
+    host.sayAllAgain();
+    await pass(1_000);
+    expect([sink.snapshots, sink.resyncs, host.subscriptions]).toEqual([2, 1, 2]);
   });
 
   it('tells that the host is lost as soon as the lease is back, if nobody could be told before', async () => {

@@ -75,7 +75,8 @@ export class StreamReader {
       if (failed || this.stopping.signal.aborted) return;
       // One that speaks and does not answer is cut off one way, and gets no orders: soon it counts as silent.
       this.heardAt = Math.min(performance.now(), connection.answeredAt + heartbeatMs);
-      if (frame.kind === 'delta' && frame.seq !== expected) return fail('a state frame is missing');
+      const isFirst = expected < 0;
+      if (isFirst ? frame.kind === 'delta' : frame.seq !== expected) return fail('a state frame is missing');
       expected = frame.seq + 1;
       waiting += 1;
       waitingBytes += bytes;
@@ -88,7 +89,7 @@ export class StreamReader {
         // What is not taken now is not taken later either: with the lease back, all of it must come again.
         if (!this.parts.owned()) return fail('the lease of the state stream has run out');
         try {
-          await this.deliver(frame);
+          await this.deliver(frame, isFirst);
           if (frame.kind === 'snapshot') onTaken();
         } catch (error) {
           fail('the inventory could not take a state frame', error);
@@ -107,10 +108,11 @@ export class StreamReader {
     }
   }
 
-  private async deliver(frame: StateFrame): Promise<void> {
+  private async deliver(frame: StateFrame, isFirst: boolean): Promise<void> {
     const { hostId, sink } = this.parts;
     if (frame.kind === 'delta') return sink.delta(hostId, frame);
     if (frame.hostId !== hostId) throw new Error('The snapshot is of another host.');
+    if (!isFirst) return sink.resync(hostId, frame);
     this.toldLost = false;
     return sink.snapshot(hostId, frame);
   }

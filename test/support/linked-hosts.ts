@@ -48,6 +48,9 @@ export class RecordingSink extends InventorySink {
   snapshot(hostId: string, frame: StateFrame): Promise<void> {
     return this.take(hostId, frame);
   }
+  resync(hostId: string, frame: StateFrame): Promise<void> {
+    return this.take(hostId, frame);
+  }
   delta(hostId: string, frame: StateFrame): Promise<void> {
     return this.take(hostId, frame);
   }

@@ -88,6 +88,8 @@ interface Options {
   readonly redisUrl?: string;
   /** All hosts reach the same storage. */
   readonly sharedStorage?: boolean;
+  /** How often agents say all of it again. */
+  readonly resyncMs?: number;
   /** As `up --simulate` starts the server. */
   readonly simulated?: boolean;
 }
@@ -177,6 +179,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         machine,
         log,
         retryMs: () => 20,
+        ...(options.resyncMs === undefined ? {} : { resyncMs: options.resyncMs }),
       });
       agents.add(agent);
       return { agent, driver, record: await agent.start() };

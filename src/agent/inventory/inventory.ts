@@ -24,6 +24,8 @@ interface Parts {
   readonly machine: () => Promise<Machine>;
   /** How often an empty delta says that the agent lives. */
   readonly heartbeatMs: number;
+  /** How often all of it is said again, at least. */
+  readonly resyncMs: number;
   readonly now?: () => Date;
 }
 
@@ -72,8 +74,8 @@ export class Inventory {
   }
 
   /**
-   * Sends a snapshot, then what changes, then an empty delta whenever nothing did for a while. The returned function
-   * ends it. A failure to make the snapshot goes to `fail`, once.
+   * Sends a snapshot, then what changes, then an empty delta whenever nothing did for a while; and now and then a snapshot
+   * again. The returned function ends it. A failure to make the first snapshot goes to `fail`, once.
    */
   stream(
     host: { hostId: string; hostEpoch: () => number },
@@ -82,8 +84,10 @@ export class Inventory {
   ): () => void {
     let seq = 0;
     let open = true;
+    // What changes while a snapshot is made is said after it.
     let early: Parameters<Listener>[0][] | null = [];
     let heartbeat: NodeJS.Timeout | undefined;
+    let resync: NodeJS.Timeout | undefined;
     const at = () => (this.parts.now?.() ?? new Date()).toISOString();
     const delta: Listener = (change) => {
       if (early) {
@@ -95,26 +99,36 @@ export class Inventory {
       send({ kind: 'delta', seq, at: at(), ...change });
     };
     this.listeners.add(delta);
-    const begin = async () => {
+    const goOn = () => {
+      const waiting = early ?? [];
+      early = null;
+      for (const change of waiting) delta(change);
+      // Not all hosts of a pool at once, however together they were started.
+      const after = this.parts.resyncMs * (0.7 + 0.3 * Math.random());
+      if (open) resync = setTimeout(() => void again(), after);
+    };
+    const snapshot = async () => {
       const facts = this.facts ?? (await this.refreshFacts());
       const domains = await this.parts.driver.list();
       if (!open) return;
-      send({
-        kind: 'snapshot',
-        seq,
-        hostId: host.hostId,
-        hostEpoch: host.hostEpoch(),
-        at: at(),
-        facts,
-        domains,
-      });
-      const waiting = early ?? [];
-      early = null;
+      const { hostId } = host;
+      send({ kind: 'snapshot', seq, hostId, hostEpoch: host.hostEpoch(), at: at(), facts, domains });
+    };
+    const again = async () => {
+      early = [];
+      seq += 1;
+      // The next one will tell.
+      await snapshot().catch(() => (seq -= 1));
+      goOn();
+    };
+    const begin = async () => {
+      await snapshot();
+      if (!open) return;
       heartbeat = setInterval(
         () => delta({ facts: null, domains: [], forgotten: [] }),
         this.parts.heartbeatMs,
       );
-      for (const change of waiting) delta(change);
+      goOn();
     };
     begin().catch((error: unknown) => {
       if (open) fail(error);
@@ -122,6 +136,7 @@ export class Inventory {
     return () => {
       open = false;
       clearInterval(heartbeat);
+      clearTimeout(resync);
       this.listeners.delete(delta);
     };
   }

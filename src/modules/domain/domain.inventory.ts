@@ -18,6 +18,7 @@ import {
   alreadyWritten,
   type Applied,
   applyObserved,
+  differing,
   type Report,
   type Word,
   writeReport,
@@ -59,6 +60,17 @@ export class DomainInventory extends InventorySink {
     await this.unknownGuests.meet(hostId, unknown);
     void this.volumes.lookAtAllOf(hostId);
     this.reconciler.wake();
+  }
+
+  override async resync(hostId: string, frame: Snapshot): Promise<void> {
+    if (!(await wasSeenLately(this.source.manager, hostId)))
+      await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame));
+    await this.revisit(hostId);
+    const different = await differing(this.source.manager, hostId, frame.domains);
+    const unknown = await this.apply(hostId, different, 'snapshot');
+    await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
+    await this.unknownGuests.meet(hostId, unknown);
+    if (different.length > 0) this.reconciler.wake();
   }
 
   override async delta(hostId: string, frame: Delta): Promise<void> {

@@ -148,6 +148,39 @@ export async function alreadyWritten(
 }
 
 /**
+ * Those of all that a host has that the inventory does not know, or has otherwise; one statement, so that all may be compared often.
+ * A guest that is over says nothing new about a domain that has no host any more, and an older generation is believed nothing.
+ */
+export async function differing<R extends Report & { readonly id: string }>(
+  entities: EntityManager,
+  hostId: string,
+  reports: readonly R[],
+): Promise<R[]> {
+  if (reports.length === 0) return [];
+  const rows = await rowsOf<{ id: string }>(
+    entities,
+    `select said.id from unnest($2::uuid[], $3::text[], $4::text[], $5::float8[], $6::float8[]) as said(id, state, reason, pid, generation)
+       left join domain d on d.id = said.id
+      where d.id is null or d.generation < said.generation or (d.generation = said.generation
+        and case when said.state = any($7)
+          then d.host_id is distinct from $1 or d.state <> said.state or d.state_reason is distinct from said.reason
+            or d.pid is distinct from said.pid
+          else d.host_id = $1 and d.state = any($7) end)`,
+    [
+      hostId,
+      reports.map(({ id }) => id),
+      reports.map(({ state }) => state),
+      reports.map(({ reason }) => plain(reason)),
+      reports.map(({ pid }) => pid),
+      reports.map(({ generation }) => generation),
+      livingStates,
+    ],
+  );
+  const ids = new Set(rows.map(({ id }) => id));
+  return reports.filter(({ id }) => ids.has(id));
+}
+
+/**
  * May a domain that the inventory has elsewhere, or nowhere, be on this host? A generation is given to one host: it ran there
  * last. A newer one than the inventory knows was given before the database was restored from a copy, and what the copy says
  * of where it runs is older than that. No host of another pool.

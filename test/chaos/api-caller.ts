@@ -29,6 +29,13 @@ export class ApiCaller {
     this.ports.push(port);
   }
 
+  /** Another one at the same servers, with connections of its own. */
+  as(token: string): ApiCaller {
+    const other = new ApiCaller(token);
+    other.ports.push(...this.ports);
+    return other;
+  }
+
   get urls(): string[] {
     return this.ports.map((port) => `http://127.0.0.1:${port}`);
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -13,6 +13,7 @@ import { startRedis, type TestRedis } from '../support/redis.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import { ApiCaller, freePorts } from './api-caller.js';
+import { type OutsideAct } from './history.js';
 import { Janitor } from './janitor.js';
 import { Program } from './program.js';
 
@@ -41,6 +42,7 @@ export interface ArenaHost {
   /** What happened to its guests (readHistory in the fake driver), and the folder for acts behind its agent's back. */
   readonly historyFile: string;
   readonly actsFolder: string;
+  readonly journalFile: string;
   /** Only with `proxies: ['agents']`: every server dials the agent through it. */
   readonly proxy: FaultProxy | undefined;
 }
@@ -61,6 +63,8 @@ export class Arena {
   readonly agents = new Map<string, Program>();
   readonly hosts: ArenaHost[] = [];
   readonly misfortunes: Misfortune[] = [];
+  /** What was done to guests behind their agents' backs. */
+  readonly acts: OutsideAct[] = [];
   /** Only those that were asked for. `api` and `database` by the server's name. */
   readonly proxies: {
     api: Map<string, FaultProxy>;
@@ -155,9 +159,22 @@ export class Arena {
     return (await this.sql.query<R>(text, values)).rows;
   }
 
+  /** Somebody else at the same servers, as `token:<name>`. Close it when done. */
+  async callerNamed(name: string): Promise<ApiCaller> {
+    const token = randomBytes(32).toString('base64url');
+    const hash = createHash('sha256').update(token).digest();
+    await this.rows(`insert into api_token (id, name, role, secret_hash) values ($1, $2, 'pool-admin', $3)`, [
+      randomUUID(),
+      name,
+      hash,
+    ]);
+    return this.api.as(token);
+  }
+
   /** Leaves an act for whoever plays the host; it is done even if its agent does not run. */
   behindBack(host: ArenaHost, act: 'crash' | 'halt' | 'pause' | 'resume', domainId: string): void {
     const name = randomBytes(6).toString('hex');
+    this.acts.push({ at: Date.now(), hostId: host.id, domainId, act });
     const draft = join(host.actsFolder, name);
     writeFileSync(draft, JSON.stringify({ act, domainId }));
     // By a rename: nobody reads half of it.
@@ -303,7 +320,13 @@ export class Arena {
     for (const { id, name: hostName } of online) {
       const place = join(history, hostName);
       const proxy = how.random && (await this.throughProxy(id, how.random.fork()));
-      const files = { historyFile: `${place}.jsonl`, actsFolder: `${place}.acts` };
+      const own =
+        how.driver === 'qemu' ? 'agent' : join('agent', 'hosts', String(names.indexOf(hostName) + 1));
+      const files = {
+        historyFile: `${place}.jsonl`,
+        actsFolder: `${place}.acts`,
+        journalFile: join(folder, own, 'journal', 'journal'),
+      };
       this.hosts.push({ id, name: hostName, agent: name, ...files, proxy });
     }
   }

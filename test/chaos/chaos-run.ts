@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SeededRandom } from '../support/seeded-random.js';
 import { Arena } from './arena.js';
-import { type History, HistoryWriter } from './history.js';
-import { checkHistory, type Violation } from './history-checker.js';
+import { Crowd } from './crowd.js';
+import { type BudgetsInForce, type History, HistoryWriter } from './history.js';
+import { checkHistory, isOfInventory, type Violation } from './history-checker.js';
 import { Load } from './load.js';
 import { Nemesis, type Victim } from './nemesis.js';
 import { Subscriber } from './subscriber.js';
-import { effectsOf, leftoversOf, takeInventory } from './take-inventory.js';
+import { Witness } from './witness.js';
 import { World } from './world.js';
 
 export interface ChaosSettings {
@@ -31,6 +32,10 @@ export interface ChaosOutcome {
   readonly kills: ReadonlyMap<Victim, number>;
   readonly recoveryMs: readonly number[];
   readonly refusals: ReadonlyMap<string, number>;
+  /** Of those who come many at once. */
+  readonly crowd: { readonly accepted: number; readonly refused: number };
+  /** From calm until the inventory was true. */
+  readonly resyncMs: number;
   readonly streamBreaks: number;
   readonly loadMs: number;
   /** From the last part's return until nothing was under way and the inventory was true. */
@@ -38,6 +43,10 @@ export interface ChaosOutcome {
 }
 
 const CALM_MS = 60_000;
+/** How long an inventory may be untrue that no event has put right, and how often it is looked at here. */
+const RESYNC_MS = 30_000 + 1_000;
+/** So small that the load comes to their end. */
+const BUDGETS: BudgetsInForce = { host: 12, storageRepository: 8, caller: 24 };
 const SERVERS = {
   'api-1': 'api,link',
   'api-2': 'api,link',
@@ -61,6 +70,11 @@ export async function runChaos(settings: ChaosSettings): Promise<ChaosOutcome> {
       ]),
     ),
     seed: settings.seed,
+    environment: {
+      DOMUS_BUDGET_HOST: String(BUDGETS.host),
+      DOMUS_BUDGET_REPOSITORY: String(BUDGETS.storageRepository),
+      DOMUS_BUDGET_CALLER: String(BUDGETS.caller),
+    },
   });
   let outcome: Omit<ChaosOutcome, 'violations'> & { violations: Violation[] };
   try {
@@ -96,11 +110,23 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
   const [head] = await arena.rows<{ last: number }>('select last::float8 as last from event_head');
   const subscriber = new Subscriber(arena.api, head?.last ?? 0, history, (event) => load.hear(event));
   const nemesis = new Nemesis(arena, history, random.fork(), new Map(Object.entries(SERVERS)));
+  const witness = new Witness(arena, { folder: join(arena.folder, 'history'), budgets: BUDGETS });
+  await witness.watch((at, ms) => history.add({ kind: 'stall', at, ms }));
   note(`everything runs; load and kills begin`);
 
   const began = performance.now();
   let loading = true;
   const loaded = load.run().finally(() => (loading = false));
+  const crowdCaller = await arena.callerNamed('crowd');
+  const crowd = new Crowd({
+    api: crowdCaller,
+    history,
+    random: random.fork(),
+    repositoryIds: world.repositoryIds,
+    size: 3 * BUDGETS.caller,
+    goesOn: () => loading,
+  });
+  const crowding = crowd.run();
   let said = began;
   while (loading) {
     // Spread over the operations: the n-th kill comes once its share of them has been accepted.
@@ -115,23 +141,19 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
   await loaded;
   const loadMs = performance.now() - began;
   await nemesis.calm();
-  // What a deleted domain left on a host where it ran before its last one is forgotten with that host's next snapshot.
-  for (const agent of arena.agents.values()) {
-    await agent.kill();
-    await agent.start();
-  }
+  await crowding;
+  crowdCaller.close();
   history.add({ kind: 'calm', at: Date.now() });
   note(`${load.accepted} operations accepted, ${nemesis.total} kills; waiting for calm`);
 
   const calmBegan = performance.now();
+  let resyncMs = Infinity;
   const judge = async () => {
-    const found: History = {
-      clients: history.entries,
-      effects: effectsOf(arena),
-      inventory: await takeInventory(arena),
-      leftovers: leftoversOf(arena),
-    };
-    return { history: found, violations: checkHistory(found) };
+    const looked = performance.now() - calmBegan;
+    const found = await witness.take(history.entries);
+    const violations = checkHistory(found);
+    if (!violations.some(isOfInventory)) resyncMs = Math.min(resyncMs, looked);
+    return { history: found, violations };
   };
   let verdict = await judge();
   while (verdict.violations.length > 0 && performance.now() - calmBegan < CALM_MS) {
@@ -139,6 +161,13 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
     verdict = await judge();
   }
   const calmMs = performance.now() - calmBegan;
+  if (resyncMs > RESYNC_MS && resyncMs < Infinity)
+    verdict.violations.push({
+      invariant: 'I5 inventory is true',
+      what: `the inventory was true only ${resyncMs.toFixed(0)} ms after everything was calm`,
+      evidence: [],
+    });
+  witness.close();
   subscriber.stop();
   history.close();
   writeFileSync(
@@ -151,6 +180,8 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
     kills: nemesis.counts,
     recoveryMs: nemesis.recoveryMs,
     refusals: load.refusals,
+    crowd: { accepted: crowd.accepted, refused: crowd.refused },
+    resyncMs,
     streamBreaks: subscriber.breaks,
     loadMs,
     calmMs,

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Arena } from './arena.js';
 import { checkHistory, type Violation } from './history-checker.js';
 import { type ClientEntry } from './history.js';
-import { effectsOf, leftoversOf, takeInventory } from './take-inventory.js';
+import { Witness } from './witness.js';
 
 /**
  * How long after a fault is over every promise holds again: states are true, what was accepted has ended, and no lock, claim,
@@ -25,14 +25,11 @@ export async function convergedAfter(
 }
 
 async function judge(arena: Arena, clients: readonly ClientEntry[]): Promise<Violation[]> {
-  const inventory = await takeInventory(arena);
-  const violations = checkHistory({
-    clients,
-    effects: effectsOf(arena),
-    inventory,
-    leftovers: leftoversOf(arena),
-  });
-  const open = inventory.operations.filter(({ endedAt }) => endedAt === null);
+  const witness = new Witness(arena);
+  const history = await witness.take(clients);
+  witness.close();
+  const violations = checkHistory(history);
+  const open = history.inventory.operations.filter(({ endedAt }) => endedAt === null);
   for (const operation of open)
     violations.push({
       invariant: 'I2 nothing lost',

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type SeededRandom } from '../support/seeded-random.js';
-import { type Answer, type ApiCaller, AnswerLost } from './api-caller.js';
+import { type Answer, type ApiCaller } from './api-caller.js';
 import { type HistoryWriter } from './history.js';
+import { askRecorded, retryAfterOf } from './recorded-request.js';
 import { type Heard } from './subscriber.js';
 import { type Choice, choose, World } from './world.js';
 
@@ -30,7 +31,6 @@ const OVER = ['succeeded', 'failed', 'cancelled', 'needs_attention'];
 export class Load {
   accepted = 0;
   readonly refusals = new Map<string, number>();
-  private requests = 0;
   private stopped = false;
   private readonly waiting = new Map<string, () => void>();
   private mayCancel = true;
@@ -92,32 +92,19 @@ export class Load {
       const answer = await this.once(client, choice, key);
       if (answer && answer.status < 500 && answer.status !== 429) return answer;
       if (Date.now() > until) return answer;
-      await delay(AGAIN_MS[Math.min(repetition, AGAIN_MS.length - 1)] ?? 0);
+      const told = answer?.status === 429 ? retryAfterOf(answer) : null;
+      await delay(told === null ? (AGAIN_MS[Math.min(repetition, AGAIN_MS.length - 1)] ?? 0) : told * 1_000);
     }
   }
 
   private async once(client: number, choice: Choice, key: string | null): Promise<Answer | undefined> {
     const { api, history } = this.options;
-    const { method, path, verb, target, body } = choice;
-    const request = ++this.requests;
-    history.add({ kind: 'request', at: Date.now(), request, client, method, path, verb, target, key });
-    try {
-      const answer = await api.once(method, path, body, {
-        ...choice.headers,
-        ...(key !== null && method === 'POST' ? { 'idempotency-key': key } : {}),
-      });
-      const { status, ms } = answer;
-      const code = status >= 400 ? String(answer.body['code'] ?? 'without a code') : null;
-      const operationId = status === 202 ? String(answer.body['id']) : null;
-      const revision = status === 200 && method === 'PATCH' ? Number(answer.body['revision']) : null;
-      history.add({ kind: 'answer', at: Date.now(), request, status, code, operationId, revision, ms });
-      if (code !== null) this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1);
-      return answer;
-    } catch (error) {
-      if (!(error instanceof AnswerLost)) throw error;
-      history.add({ kind: 'lost', at: Date.now(), request, why: error.message });
-      return undefined;
+    const answer = await askRecorded(api, history, client, choice, key);
+    if (answer && answer.status >= 400) {
+      const code = String(answer.body['code'] ?? 'without a code');
+      this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1);
     }
+    return answer;
   }
 
   /** Not repeated: whoever cancels does not insist. */

@@ -1,5 +1,7 @@
 import { type ChaosOutcome } from './chaos-run.js';
 import { type ClientEntry, type OperationRow } from './history.js';
+import { cancelDurations } from './check-bounds.js';
+import { convergences } from './check-convergence.js';
 import { type Violation } from './history-checker.js';
 import { type QemuChaosOutcome } from './qemu-run.js';
 
@@ -27,13 +29,24 @@ export function report(outcome: ChaosOutcome): string {
     `                          beside a kill ${spread(durations(operations, history.clients, true))}`,
     '',
     'refusals',
+    `  ${outcome.crowd.accepted} accepted of a crowd, which was told ${outcome.crowd.refused} times to come again later`,
     ...table(
       [...refusals.entries()].sort(([, a], [, b]) => b - a).map(([code, count]) => [code, String(count)]),
     ),
     '',
+    `observed`,
+    `  ${history.effects.length} effects, ${history.journals.length} lines of journals, ${history.refusals.length} late calls refused, ` +
+      `${history.events.length} events, ${history.tables.length} claims and locks that came or went`,
+    `  the inventory heard of what happened behind its back after ${spread(convergences(history).map(({ calmMs }) => calmMs))}`,
+    `  cancelled operations ended after ${spread(cancelDurations(history))}`,
+    `  this process got no time for ${spread(stallsOf(history.clients))}`,
+    '',
     ...verdict(violations),
   ].join('\n');
 }
+
+const stallsOf = (clients: readonly ClientEntry[]): number[] =>
+  clients.flatMap((one) => (one.kind === 'stall' ? [one.ms] : []));
 
 /** The first of them, each with the piece of history that shows it. */
 const verdict = (violations: readonly Violation[]): string[] =>

@@ -4,6 +4,9 @@ import { readHistory } from '../../src/hypervisor-driver/fake/index.js';
 import { type Arena } from './arena.js';
 import { type GuestEffect, type GuestRecord, type Inventory, type OperationRow } from './history.js';
 
+/** Kinds that take what they need from others, which no budget keeps back. */
+const UNBOUNDED = `'domain.force_off', 'domain.reset', 'host.declare_dead'`;
+
 const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
 /** The tables, by one look, and what hosts and storage really have. */
@@ -15,14 +18,25 @@ export async function takeInventory(arena: Arena): Promise<Inventory> {
     const operations = await rows<OperationRow>(
       `select id, kind, state, target_type as "targetType", target_id as "targetId", parent_id as "parentId",
               error ->> 'code' as "errorCode", attempt, lease_owner as "leaseOwner", ${ms('created_at')} as "createdAt",
-              ${ms('started_at')} as "startedAt", ${ms('ended_at')} as "endedAt" from operation order by created_at`,
+              ${ms('started_at')} as "startedAt", ${ms('ended_at')} as "endedAt", ${ms('deadline_at')} as "deadlineAt", actor,
+              parent_id is null and input ->> 'role' <> 'system' and kind not in (${UNBOUNDED}) as bounded,
+              exists (select from event e where e.object_type = 'operation' and e.object_id = operation.id
+                and e.type = 'operation.created' and e.changes ->> 'state' = 'waiting') as waited
+         from operation order by created_at`,
     );
     const [events] = await rows<{ last: number; unnumbered: number }>(
       `select (select last from event_head)::float8 as last,
               (select count(*) from event where number is null)::int as unnumbered`,
     );
     const inventory: Inventory = {
-      domains: await rows(`select id, state, host_id as "hostId", generation from domain`),
+      domains: await rows(
+        `select id, state, host_id as "hostId", generation, ${ms('state_since')} as "stateSince" from domain`,
+      ),
+      hosts: (
+        await rows<{ id: string; offeredBytes: number }>(
+          `select id, (memory_bytes - reserved_memory_bytes)::float8 as "offeredBytes" from host`,
+        )
+      ).map((host) => ({ ...host, agent: arena.hosts.find(({ id }) => id === host.id)?.agent ?? '' })),
       operations,
       locks: await rows(
         `select object_type as "objectType", object_id as "objectId", operation_id as "operationId" from object_lock`,
@@ -47,9 +61,17 @@ export async function takeInventory(arena: Arena): Promise<Inventory> {
 
 export const effectsOf = (arena: Arena): GuestEffect[] =>
   arena.hosts.flatMap(({ id, historyFile }) =>
-    readHistory(historyFile).map(({ effect, domainId, generation, by, sequence, at }) => {
-      return { effect, domainId, generation, by, sequence, at: Date.parse(at), hostId: id };
-    }),
+    readHistory(historyFile).map(({ effect, domainId, generation, by, sequence, at, guest }) => ({
+      effect,
+      domainId,
+      generation,
+      by,
+      sequence,
+      at: Date.parse(at),
+      hostId: id,
+      since: guest === null ? null : Date.parse(guest.since),
+      memoryBytes: guest?.domain.memoryBytes ?? 0,
+    })),
   );
 
 function guestsOf(arena: Arena): GuestRecord[] {
@@ -63,6 +85,7 @@ function guestsOf(arena: Arena): GuestRecord[] {
           domainId,
           generation: guest.domain.generation,
           state: guest.state,
+          since: Date.parse(guest.since),
         });
     }
     return [...guests.values()];

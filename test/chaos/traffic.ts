@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Answer, AnswerLost } from './api-caller.js';
 import { type Arena } from './arena.js';
 import { convergedAfter } from './expect-whole.js';
 import { type ClientEntry, HistoryWriter } from './history.js';
+import { askRecorded } from './recorded-request.js';
 import { Subscriber } from './subscriber.js';
 
 const ENDED_WITHIN_MS = 180_000;
@@ -24,7 +24,6 @@ const verbs: Readonly<Record<string, readonly [string, string]>> = {
 export class Traffic {
   private subscriber: Subscriber | undefined;
   private readonly history: HistoryWriter;
-  private requests = 0;
   private over = false;
   accepted = 0;
 
@@ -82,32 +81,10 @@ export class Traffic {
   }
 
   private async ask(client: number, id: string, verb: string): Promise<string | null> {
-    const request = ++this.requests;
     const path = `/v1/domains/${id}/${verb}`;
-    const target = { type: 'domain', id };
-    const asked = { method: 'POST', path, verb: verb.replace('-', '_'), target, key: null };
-    this.history.add({ kind: 'request', at: Date.now(), request, client, ...asked });
-    let answer: Answer;
-    try {
-      answer = await this.arena.api.once('POST', path);
-    } catch (error) {
-      if (!(error instanceof AnswerLost)) throw error;
-      this.history.add({ kind: 'lost', at: Date.now(), request, why: error.message });
-      return null;
-    }
-    const { status, ms, body } = answer;
-    const operationId = status === 202 ? String(body['id']) : null;
-    const code = status >= 400 ? String(body['code'] ?? 'without a code') : null;
-    this.history.add({
-      kind: 'answer',
-      at: Date.now(),
-      request,
-      status,
-      code,
-      operationId,
-      revision: null,
-      ms,
-    });
+    const asked = { method: 'POST', path, verb: verb.replace('-', '_'), target: { type: 'domain', id } };
+    const answer = await askRecorded(this.arena.api, this.history, client, asked);
+    const operationId = answer?.status === 202 ? String(answer.body['id']) : null;
     if (operationId) this.accepted += 1;
     return operationId;
   }

@@ -25,6 +25,8 @@ interface Thing {
 }
 
 const MEBIBYTE = 1 << 20;
+/** A simulated host offers 252 GiB. */
+const LARGE_BYTES = 200 * 1_024 * MEBIBYTE;
 
 /** How often which verb is asked for in which state. What cannot be is asked for too, now and then. */
 const verbs: Readonly<Record<string, Readonly<Record<string, number>>>> = {
@@ -44,7 +46,7 @@ export class World {
 
   constructor(
     readonly poolId: string,
-    repositoryIds: readonly string[],
+    readonly repositoryIds: readonly string[],
     counts: { readonly domains: number; readonly volumes: number },
   ) {
     const make = (type: Thing['type'], number: number): Thing => ({
@@ -142,5 +144,7 @@ function describe(world: World, thing: Thing, id: string, random: SeededRandom):
     .slice(0, random.chance(0.3) ? 1 : 0)
     .map((one) => ({ volumeId: one.id }));
   const boot = { firmware: 'bios', order: ['network'] };
-  return { id, name, poolId: world.poolId, memoryBytes: 16 * MEBIBYTE, boot, disks };
+  // Some need nearly all that a host offers: there is never room for all of them.
+  const memoryBytes = random.chance(0.3) ? LARGE_BYTES : 16 * MEBIBYTE;
+  return { id, name, poolId: world.poolId, memoryBytes, boot, disks };
 }

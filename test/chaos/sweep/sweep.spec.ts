@@ -20,9 +20,13 @@ const mendedOfHosts = [
   'host.return/worker/step.after-intent:take-epoch/kill',
 ];
 
+// For the doubts no case has failed yet: what enters one is played whatever the seed.
+const ofDoubts = ['domain.start+believed/worker/attention.before-commit/kill'];
+
 const parts = [
-  { part: 'objects', first: mended, share: 60, mostMs: 90_000 },
-  { part: 'hosts', first: mendedOfHosts, share: 8, mostMs: 60_000 },
+  { part: 'objects', first: mended, share: 60, mostMs: 80_000 },
+  { part: 'hosts', first: mendedOfHosts, share: 8, mostMs: 50_000 },
+  { part: 'doubts', first: ofDoubts, share: 24, mostMs: 40_000 },
 ] as const;
 
 it.each(parts)(
@@ -34,7 +38,7 @@ it.each(parts)(
     expect(wrong.map(({ case: { name }, wrong: what }) => [name, what])).toEqual([]);
     expect(outcome.wrong).toEqual([]);
     expect(outcome.verdicts.map((one) => one.case.name)).toEqual(expect.arrayContaining([...first]));
-    expect(outcome.verdicts.length).toBeGreaterThan(first.length);
+    expect(outcome.verdicts.length).toBeGreaterThanOrEqual(first.length);
   },
   400_000,
 );

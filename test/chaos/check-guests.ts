@@ -114,10 +114,13 @@ function wanted(
     const fitting = operations.filter(
       ({ kind, state }) => kinds.includes(kind) || (state !== 'succeeded' && back.includes(kind)),
     );
-    const cause = fitting.find((operation) => {
-      const { from, to } = spanOf(operation, operations);
-      return from <= effect.at && effect.at <= to;
-    });
+    const possible = fitting
+      .map((operation) => ({ operation, ...spanOf(operation, operations) }))
+      .filter(({ from, to }) => from <= effect.at && effect.at <= to)
+      .sort((a, b) => a.to - b.to);
+    // Where one overtook another both may have done it: each is believed to have done it once, the earlier to end first.
+    const idle = possible.find(({ operation }) => !done.has(`${operation.id} ${effect.effect}`));
+    const cause = (idle ?? possible[0])?.operation;
     if (!cause) {
       const near = [...fitting].sort(
         (a, b) => Math.abs(a.createdAt - effect.at) - Math.abs(b.createdAt - effect.at),

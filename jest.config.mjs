@@ -26,7 +26,8 @@ export default {
     suite('integration', ['<rootDir>/test/integration/**/*.spec.ts'], shared),
     suite('e2e', ['<rootDir>/test/e2e/**/*.spec.ts'], shared),
     suite('qemu', ['<rootDir>/test/qemu/**/*.spec.ts'], shared),
-    suite('xen', ['<rootDir>/test/xen/**/*.spec.ts'], shared),
+    suite('xen', ['<rootDir>/test/xen/**/!(conformance).spec.ts'], shared),
+    suite('xen-exam', ['<rootDir>/test/xen/conformance.spec.ts'], shared),
     suite('chaos', ['<rootDir>/test/chaos/**/*.spec.ts']),
   ],
 };

@@ -12,7 +12,7 @@ export const usage = `Usage: domus <command> [options]
   backup FILE           write everything the database holds into FILE
   restore FILE [--force]
                         read it back into an empty database; --force gives up what it holds
-  test [SUITE…]         unit, integration, e2e, qemu; xen and chaos only where they are named
+  test [SUITE…]         unit, integration, e2e, qemu; xen, xen-exam and chaos only where they are named
   bench [NAME…] [--rounds N]
                         side-by-side benchmarks
   chaos [--kills N] [--operations N] [--seed S] [--hosts N] [--queue postgres|redis] [--qemu]

@@ -149,3 +149,17 @@ it.each<[string, (draft: Draft) => void]>([
   change(draft);
   expect(checkHistory(draft)).toEqual([]);
 });
+
+it('believes of two operations, of which one overtook the other, that each had its effect once', () => {
+  const draft = allIsWell();
+  const overtaken = { state: 'cancelled', errorCode: 'operation.overtaken', endedAt: 530 };
+  draft.inventory.operations.push(
+    operation('o7', 'domain.reset', 500, overtaken),
+    operation('o8', 'domain.reset', 540, { createdAt: 530 }),
+  );
+  const doubled = () => checkHistory(draft).filter(({ invariant }) => invariant === 'I3 nothing doubled');
+  for (const at of [520, 560]) draft.effects.push(effect('reset', at, { hostId: 'B', generation: 2 }));
+  expect(doubled()).toEqual([]);
+  draft.effects.push(effect('reset', 570, { hostId: 'B', generation: 2 }));
+  expect(doubled()).toHaveLength(1);
+});

@@ -71,7 +71,9 @@ export class Program {
     this.child = child;
     this.ending = false;
     child.once('exit', (code, signal) => {
-      if (this.child === child && !this.ending) this.settings.died(String(signal ?? code));
+      if (this.child !== child || this.ending) return;
+      // A log is gone with its arena: the last words stay with whoever judges.
+      this.settings.died(`${String(signal ?? code)}: ${lastLines(logFile, this.logFrom, 3)}`);
     });
     if (child.pid === undefined) throw new Error(`${this.name} could not be started.`);
     this.settings.started(child.pid);

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Readable, type Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Keys } from './keys.js';
 
 export interface Said {
@@ -21,6 +22,8 @@ export interface RunOptions {
 export type OpenCommand = ChildProcessByStdio<Writable, Readable, Readable>;
 
 const DEADLINE_MS = 120_000;
+const CONNECT_TRIES = 5;
+const CONNECT_AGAIN_MS = 2_000;
 
 /**
  * The way into a host: OpenSSH with the keys of this lab alone, over one connection that all calls share, since the
@@ -49,8 +52,19 @@ export class Ssh {
     return ['ssh', '-F', this.configFile, this.name];
   }
 
-  /** Opens the connection; the host must be up. */
+  /** Opens the connection; the host must be up. A host that has just booted may cut the first ones off. */
   async connect(): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.connectOnce();
+      } catch (error) {
+        if (tries === CONNECT_TRIES) throw error;
+        await delay(CONNECT_AGAIN_MS);
+      }
+    }
+  }
+
+  private async connectOnce(): Promise<void> {
     const [ssh = '', ...rest] = this.words;
     const args = ['-M', '-S', this.socket, '-o', 'ControlPersist=no', ...rest, 'echo connected; exec cat'];
     const master = spawn(ssh, args, { stdio: ['pipe', 'pipe', 'pipe'] });

@@ -80,10 +80,11 @@ export class WatchedPool extends pg.Pool {
       callback(new DatabaseSilent(), undefined, () => undefined);
     };
     this.waiting.add(refuse);
-    super.connect((error, client, done) => {
-      if (this.waiting.delete(refuse)) callback(error, client, done);
+    // pg-pool gives no `done` to whoever it gives no client, whatever its types say.
+    super.connect((error, client, done: Parameters<Lent>[2] | undefined) => {
+      if (this.waiting.delete(refuse)) callback(error, client, done ?? (() => undefined));
       // Its caller has been refused in the meantime.
-      else done();
+      else done?.();
     });
   }
 

@@ -4,6 +4,7 @@ import { type DataSource } from 'typeorm';
 import { createDataSource } from '../../../src/data-source.js';
 import { inTransaction } from '../../../src/kernel/database/transaction.js';
 import { isDatabaseUnavailable } from '../../../src/kernel/database/unavailable.js';
+import { WatchedPool } from '../../../src/kernel/database/watched-pool.js';
 import { OperationEngine } from '../../../src/kernel/operations/engine.js';
 import { postgresQueue } from '../../../src/kernel/operations/bullmq-queue.js';
 import { newId } from '../../../src/kernel/schema/values.js';
@@ -70,6 +71,27 @@ describe('a database that is stopped where it stands', () => {
     }
     expect(server.lines.filter(({ level }) => Number(level) >= 50)).toEqual([]);
   }, 60_000);
+
+  it('refuses whoever waits for a connection once, also when the pool gives up waiting for it later', async () => {
+    const pool = new WatchedPool({ connectionString: postgres.url, max: 1, connectionTimeoutMillis: 3_000 });
+    pool.on('error', () => undefined);
+    const lent = await pool.connect();
+    try {
+      const waiter = pool.connect().catch((error: unknown) => error);
+      postgres.freeze();
+      expect(isDatabaseUnavailable(await waiter)).toBe(true);
+      expect(pool.waitingCount).toBe(1);
+      // An exception in the pool's own timer is nobody's but the process's, and would end it.
+      await eventually(() => Promise.resolve(pool.waitingCount === 0), {
+        within: 5_000,
+        what: 'that the pool gives up waiting',
+      });
+    } finally {
+      postgres.thaw();
+      lent.release(true);
+      await pool.end();
+    }
+  }, 30_000);
 
   it('promises no operation that it may not remember, and what runs goes on when it does', async () => {
     const dataSource = await createDataSource(postgres.url).initialize();

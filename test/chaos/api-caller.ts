@@ -117,7 +117,8 @@ export class ApiCaller {
   async ended(operationId: string, within = 60_000): Promise<Answer['body'] & { state: string }> {
     const until = Date.now() + within;
     for (;;) {
-      const operation = await this.ask<{ state: string }>('GET', `/v1/operations/${operationId}`);
+      const path = `/v1/operations/${operationId}`;
+      const operation = await this.ask<{ state: string }>('GET', path, undefined, until - Date.now());
       if (['succeeded', 'failed', 'cancelled', 'needs_attention'].includes(operation.state)) return operation;
       if (Date.now() > until)
         throw new Error(

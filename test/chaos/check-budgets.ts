@@ -91,9 +91,16 @@ function objectsWithinBudget({ tables, inventory, budgets }: History): Violation
   const counted = new Set(
     inventory.operations.filter(({ bounded, waited }) => bounded && !waited).map(({ id }) => id),
   );
-  const locks = tables.filter(
-    ({ table, row }) => table === 'object_lock' && counted.has(String(row['operation_id'])),
+  // The statement that writes an operation counts, a little after the locks were taken: others may have gone in between.
+  const cameAt = new Map(
+    tables.flatMap(({ table, row, at }) => (table === 'operation' ? [[row['id'], at] as const] : [])),
   );
+  const locks = tables
+    .filter(({ table, row }) => table === 'object_lock' && counted.has(String(row['operation_id'])))
+    .map((lock) => {
+      const { what, row, at } = lock;
+      return what === 'gone' ? lock : { ...lock, at: Math.max(at, cameAt.get(row['operation_id']) ?? at) };
+    });
   const most: Readonly<Record<string, number>> = {
     host: budgets.host,
     storage_repository: budgets.storageRepository,

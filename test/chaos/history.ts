@@ -121,7 +121,7 @@ export interface EventRow {
 /** A row that came or went, in the order in which PostgreSQL did it; what was rolled back is not there. */
 export interface TableChange {
   readonly at: number;
-  readonly table: 'claim' | 'object_lock';
+  readonly table: 'claim' | 'object_lock' | 'operation';
   readonly what: 'there' | 'gone';
   readonly row: Readonly<Record<string, unknown>>;
 }

@@ -36,7 +36,7 @@ export function report(outcome: ChaosOutcome): string {
     '',
     `observed`,
     `  ${history.effects.length} effects, ${history.journals.length} lines of journals, ${history.refusals.length} late calls refused, ` +
-      `${history.events.length} events, ${history.tables.length} claims and locks that came or went`,
+      `${history.events.length} events, ${history.tables.filter(({ table }) => table !== 'operation').length} claims and locks that came or went`,
     `  the inventory heard of what happened behind its back after ${spread(convergences(history).map(({ calmMs }) => calmMs))}`,
     `  cancelled operations ended after ${spread(cancelDurations(history))}`,
     `  this process got no time for ${spread(stallsOf(history.clients))}`,

@@ -6,7 +6,8 @@ import { type ClientEntry, HistoryWriter } from './history.js';
 import { askRecorded } from './recorded-request.js';
 import { Subscriber } from './subscriber.js';
 
-const ENDED_WITHIN_MS = 180_000;
+/** Longer than the longest outage: a client that gives up proves nothing. */
+const PATIENCE_MS = 180_000;
 const REST_WITHIN_MS = 30_000;
 
 /** Started and ended, paused and resumed: what a domain in this state is asked for, the one or the other. */
@@ -72,10 +73,11 @@ export class Traffic {
 
   private async client(client: number, id: string): Promise<void> {
     for (let turn = client; !this.over; turn += 1) {
-      const { state } = await this.arena.api.ask<{ state: string }>('GET', `/v1/domains/${id}`);
+      const path = `/v1/domains/${id}`;
+      const { state } = await this.arena.api.ask<{ state: string }>('GET', path, undefined, PATIENCE_MS);
       const verb = verbs[state]?.[turn % 2];
       const operationId = verb && (await this.ask(client, id, verb));
-      if (operationId) await this.arena.api.ended(operationId, ENDED_WITHIN_MS);
+      if (operationId) await this.arena.api.ended(operationId, PATIENCE_MS);
       else await delay(50);
     }
   }

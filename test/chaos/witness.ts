@@ -113,7 +113,7 @@ export class Witness {
 }
 
 /**
- * PostgreSQL itself writes down each claim and lock that comes and goes, in the transaction that does it: whoever only looks now
+ * PostgreSQL itself writes down each claim and lock that comes and goes, and each operation that comes, in the transaction that does it: whoever only looks now
  * and then misses what lies between. A row that goes is written down a little before others see it gone, so that what stands
  * here at a time is never more than was really there.
  */
@@ -126,6 +126,11 @@ const WATCH_TABLES = `
     if tg_op <> 'DELETE' then insert into witness.change ("table", what, "row") values (tg_table_name, 'there', to_jsonb(new)); end if;
     return null;
   end $$;
+  create function witness.note_operation() returns trigger language plpgsql as $$ begin
+    insert into witness.change ("table", what, "row") values ('operation', 'there', jsonb_build_object('id', new.id));
+    return null;
+  end $$;
+  create trigger witness after insert on operation for each row execute function witness.note_operation();
   create trigger witness after insert or update or delete on claim for each row execute function witness.note();
   create trigger witness_there after insert or update on object_lock for each row
     when (new.object_type in ('host', 'storage_repository')) execute function witness.note();

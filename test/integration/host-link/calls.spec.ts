@@ -215,8 +215,8 @@ describe('calls from the server to an agent', () => {
     const [ended, open] = [aFence(), aFence()];
     for (const [{ operationId }, state] of [[ended, 'succeeded'] as const, [open, 'running'] as const])
       await dataSource.query(
-        `insert into operation (id, kind, target_type, target_id, actor, input, state, trace_id)
-         values ($1, 'domain.start', 'domain', $1, 'test', '{}', $2, 'test')`,
+        `insert into operation (id, kind, target_type, target_id, actor, input, state, ended_at, trace_id)
+         values ($1, 'domain.start', 'domain', $1, 'test', '{}', $2, case when $2 = 'succeeded' then now() end, 'test')`,
         [operationId, state],
       );
     const secondAnswer = async (fence: ReturnType<typeof aFence>) => {

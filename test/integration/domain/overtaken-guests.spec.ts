@@ -23,7 +23,11 @@ const policy = async (runningGuest: 'adopt' | 'revert'): Promise<void> => {
 const startOn = async (host: TestHost, id: string): Promise<void> => {
   const other = host === first ? second : first;
   await pool.source.query(`update host set state = 'offline' where id = $1`, [other.id]);
-  const started = await pool.operate('POST', `/v1/domains/${id}/start`);
+  // Locked, or what the other host says of itself in that moment would let it be chosen after all.
+  const started = await pool.source.transaction(async (tx) => {
+    await tx.query('select from host where id = $1 for no key update', [other.id]);
+    return pool.operate('POST', `/v1/domains/${id}/start`);
+  });
   await pool.source.query(`update host set state = 'online' where id = $1`, [other.id]);
   expect(started).toMatchObject({ state: 'succeeded' });
   expect((await pool.domain(id)).hostId).toBe(host.id);

@@ -105,6 +105,8 @@ describe.each<PostgresVersion>([18, 15])('the event log on PostgreSQL %i', (vers
       poolId: null,
       at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       operationId: null,
+      actor: null,
+      traceId: null,
       changes: { n: 7 },
     });
   });

@@ -1,4 +1,5 @@
 import { globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { LauncherConfig } from '../config/launcher.config.js';
 import { ApiClient, type ServerFile } from './api-client.js';
@@ -164,6 +165,9 @@ async function ensureAgent(
         DOMUS_ENROL_TOKEN_FILE: enrolled < wanted ? tokenFile : undefined,
         DOMUS_DRIVER: simulate ? 'fake' : 'qemu',
         DOMUS_ACCEL: config.accelerator,
+        DOMUS_HOST_NAME:
+          config.environment['DOMUS_HOST_NAME'] ??
+          (enrolled === 0 ? await freeHostName(client, simulate) : undefined),
       },
     });
   }
@@ -209,6 +213,16 @@ async function mintEnrolmentTokens(client: ApiClient, file: string, count: numbe
   }
   rmSync(file, { force: true });
   writeFileSync(file, tokens.map((token) => `${token}\n`).join(''), { mode: 0o600, flag: 'wx' });
+}
+
+/** This machine's name, or the next one that no host of the pool has: an inventory that was restored here knows hosts of elsewhere. */
+async function freeHostName(client: ApiClient, simulate: boolean): Promise<string> {
+  const taken = (await client.list<Host>('/v1/hosts')).map(({ name }) => name);
+  // Hosts that are played together have a number each.
+  const isTaken = (name: string): boolean =>
+    taken.some((one) => one === name || (simulate && one.startsWith(`${name}-`)));
+  const own = hostname().slice(0, 50);
+  for (let name = own, next = 2; ; name = `${own}-${next++}`) if (!isTaken(name)) return name;
 }
 
 /** The hosts that this folder's agent has enrolled: one, or one a folder where it plays several. */

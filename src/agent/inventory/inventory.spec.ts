@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { type StateFrame } from '../../agent-contract/index.js';
 import { createFakeDriver } from '../../hypervisor-driver/fake/index.js';
 import { type HypervisorDriver } from '../../hypervisor-driver/driver.js';
@@ -41,6 +42,7 @@ describe('a state stream', () => {
   afterEach(() => {
     stop();
     inventory.close();
+    jest.useRealTimers();
     frames.length = 0;
   });
   const snapshots = () => frames.filter(({ kind }) => kind === 'snapshot');
@@ -55,20 +57,24 @@ describe('a state stream', () => {
   });
 
   it('says after it what changed while it was made, and goes on when it cannot be made once', async () => {
+    jest.useFakeTimers({ advanceTimers: true });
     let asked = 0;
     const { promise: listed, resolve: goOn } = Promise.withResolvers<void>();
     begin(async () => {
       asked += 1;
       if (asked === 2) throw new Error('planned by the test');
       if (asked === 3) {
+        arrived();
         tell({ ...guest('b'), since: new Date().toISOString() });
         await listed;
       }
       return [];
     });
     await until(() => snapshots().length === 1);
-    const flushed = new Promise<void>((resolve) => setTimeout(resolve, 60));
-    await flushed.then(goOn);
+    await until(() => asked === 3);
+    // The moment comes in which it would tell of the change by itself.
+    await jest.advanceTimersByTimeAsync(60);
+    goOn();
     await until(() => frames.some(({ domains }) => domains.some(({ id }) => id === 'b')));
     const kinds = frames.map(({ kind, domains }) => (domains.length > 0 ? 'told' : kind));
     expect(kinds.indexOf('told')).toBeGreaterThan(1);

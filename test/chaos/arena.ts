@@ -7,12 +7,13 @@ import pg from 'pg';
 import { projectRoot } from '../../src/launcher/project-root.js';
 import { eventually } from '../support/eventually.js';
 import { FaultProxy } from '../support/fault-proxy.js';
+import { ownPort } from '../support/own-port.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { qemusOf } from '../support/qemus-of.js';
 import { startRedis, type TestRedis } from '../support/redis.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { SeededRandom } from '../support/seeded-random.js';
-import { ApiCaller, freePorts } from './api-caller.js';
+import { ApiCaller } from './api-caller.js';
 import { type OutsideAct } from './history.js';
 import { Janitor } from './janitor.js';
 import { Program } from './program.js';
@@ -215,7 +216,6 @@ export class Arena {
       url.port = String(this.proxies.redis.port);
       redisUrl = url.href;
     }
-    const ports = await freePorts(Object.keys(servers).length * 2);
     const shared = {
       ...plainEnvironment(),
       ...options.environment,
@@ -223,7 +223,8 @@ export class Arena {
     };
     const enrolUrls: string[] = [];
     for (const [name, roles] of Object.entries(servers)) {
-      const [port = 0, enrolPort = 0] = ports.splice(0, 2);
+      // The same over its restarts: clients and agents know it by them.
+      const [port, enrolPort] = [await ownPort(), await ownPort()];
       const folder = this.makeFolder(name);
       const program = this.program('main.server', name, folder, {
         ...shared,

@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { until } from '../../src/launcher/process/process-table.js';
+import { ownPort } from './own-port.js';
 import { serviceFolder } from './run-folder.js';
 import { scratchFolder } from './scratch-folder.js';
 import { unpacked, unpackedForTests } from './unpacked.js';
@@ -31,7 +32,7 @@ export async function startRedis(): Promise<TestRedis> {
   const folder = serviceFolder(name) ?? scratch.path;
   mkdirSync(folder, { recursive: true });
   const password = randomBytes(16).toString('hex');
-  const port = await freePort();
+  const port = await ownPort();
   const url = `redis://:${password}@127.0.0.1:${port}`;
   const configuration = join(folder, 'redis.conf');
   writeFileSync(
@@ -100,14 +101,4 @@ async function answers(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('No port was given.');
-  return address.port;
 }

@@ -18,6 +18,7 @@ import { type RunningServer, startServer } from '../../src/server/start-server.j
 import { FakeBackend } from '../../src/storage-backend/fake/fake-backend.js';
 import { eventually } from './eventually.js';
 import { freshDatabase, type PostgresVersion } from './postgres.js';
+import { ownPort } from './own-port.js';
 import { scratchFolder } from './scratch-folder.js';
 
 /** JSON as a test reads it. */
@@ -125,7 +126,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
       }),
       log,
     );
-  let server = await start('127.0.0.1:0', '127.0.0.1:0');
+  let server = await start(`127.0.0.1:${await ownPort()}`, `127.0.0.1:${await ownPort()}`);
   const { url = '', enrolUrl = '' } = server.addresses;
   const source = await createDataSource(database.url, { poolSize: 4 }).initialize();
   const hosts: TestHost[] = [];

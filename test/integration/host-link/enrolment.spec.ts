@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createServer, request } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { enrolmentServerName, parseEnrolmentToken, readFacts } from '../../../src/agent-contract/index.js';
 import { makeCsr } from '../../../src/agent/enrolment/csr.js';
@@ -16,6 +15,7 @@ import {
 import { newId } from '../../../src/kernel/schema/values.js';
 import { FaultProxy } from '../../support/fault-proxy.js';
 import { type LinkedServer, linkedServer, until } from '../../support/linked-hosts.js';
+import { ownPort } from '../../support/own-port.js';
 
 const address = '127.0.0.1:4711';
 
@@ -60,11 +60,8 @@ describe('enrolment', () => {
   });
 
   it('is told by an agent behind a port forward where to dial it instead', async () => {
-    // The agent's port must be known before: one that is free now.
-    const probe = createTcpServer().listen(0, '127.0.0.1');
-    await once(probe, 'listening');
-    const listen = { host: '127.0.0.1', port: (probe.address() as AddressInfo).port };
-    await new Promise((resolve) => probe.close(resolve));
+    // The agent's port must be known before.
+    const listen = { host: '127.0.0.1', port: await ownPort() };
     const forward = await FaultProxy.open(listen, () => 0);
     try {
       const advertise = { host: '127.0.0.1', port: forward.port };

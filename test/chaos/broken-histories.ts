@@ -58,6 +58,15 @@ export const broken: [Invariant, string, (draft: Draft) => void][] = [
   ],
   [
     'I2 nothing lost',
+    'one that needs attention and says why, though everybody is back who could be asked',
+    ({ inventory }) =>
+      Object.assign(first(inventory.operations, 3), {
+        state: 'needs_attention',
+        errorCode: 'operation.outcome_unknown',
+      }),
+  ],
+  [
+    'I2 nothing lost',
     'a start that succeeded without a guest',
     ({ effects, inventory }) => {
       effects.splice(2);

@@ -6,6 +6,7 @@ import { Arena } from './arena.js';
 import { Crowd } from './crowd.js';
 import { type BudgetsInForce, type History, HistoryWriter } from './history.js';
 import { checkHistory, isOfInventory, type Violation } from './history-checker.js';
+import { keepEvidence } from './keep-evidence.js';
 import { Load } from './load.js';
 import { Nemesis, type Victim } from './nemesis.js';
 import { Subscriber } from './subscriber.js';
@@ -21,8 +22,8 @@ export interface ChaosSettings {
   /** After so long the load ends, however little was done. */
   readonly deadlineMs: number;
   readonly note: (line: string) => void;
-  /** For what should be looked at: history, tables, logs. Called while all is still there. */
-  readonly keep?: (arena: Arena, history: History, violations: readonly Violation[]) => void;
+  /** Somebody wants no more of it: what was done until then is judged. */
+  readonly enough?: AbortSignal;
 }
 
 export interface ChaosOutcome {
@@ -38,6 +39,8 @@ export interface ChaosOutcome {
   readonly resyncMs: number;
   readonly streamBreaks: number;
   readonly loadMs: number;
+  /** Why the load or the kills are fewer than were wanted: such a run proves nothing of the rest. */
+  readonly cutShort: string | undefined;
   /** From the last part's return until nothing was under way and the inventory was true. */
   readonly calmMs: number;
 }
@@ -79,8 +82,9 @@ export async function runChaos(settings: ChaosSettings): Promise<ChaosOutcome> {
   let outcome: Omit<ChaosOutcome, 'violations'> & { violations: Violation[] };
   try {
     outcome = await run(arena, settings, random);
-    settings.keep?.(arena, outcome.history, outcome.violations);
+    if (outcome.violations.length > 0) keepEvidence(arena, settings.seed, outcome.violations);
   } catch (error) {
+    keepEvidence(arena, settings.seed, []);
     await arena.close();
     throw error;
   }
@@ -117,6 +121,7 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
   const began = performance.now();
   let loading = true;
   const loaded = load.run().finally(() => (loading = false));
+  settings.enough?.addEventListener('abort', () => load.stop());
   const crowdCaller = await arena.callerNamed('crowd');
   const crowd = new Crowd({
     api: crowdCaller,
@@ -185,7 +190,14 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
     streamBreaks: subscriber.breaks,
     loadMs,
     calmMs,
+    cutShort: cutShort(settings, load.accepted, nemesis.total),
   };
+}
+
+function cutShort({ operations, kills, enough }: ChaosSettings, accepted: number, killed: number) {
+  if (accepted >= operations && killed >= kills) return undefined;
+  const why = enough?.aborted ? 'it was ended by hand' : 'its time was over';
+  return `${accepted} of ${operations} operations and ${killed} of ${kills} kills: ${why}`;
 }
 
 /** One that is shared by the hosts of each agent, as their simulated storage is. */

@@ -30,8 +30,9 @@ it.each(broken)('catches a break of %s: %s', (invariant, _, breakIt) => {
 
 it.each<[string, (draft: Draft) => void]>([
   [
-    'an operation that needs attention, with its lock and what it holds',
-    ({ inventory, effects, journals }) => {
+    'an operation that needs attention, with its lock and what it holds, where not all parts are back',
+    ({ inventory, effects, journals, clients }) => {
+      clients.splice(0, clients.length, ...clients.filter(({ kind }) => kind !== 'calm'));
       Object.assign(first(inventory.operations, 3), {
         state: 'needs_attention',
         errorCode: 'operation.outcome_unknown',

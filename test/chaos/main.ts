@@ -1,12 +1,9 @@
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { projectRoot } from '../../src/launcher/project-root.js';
 import { runChaos } from './chaos-run.js';
 import { runQemuChaos } from './qemu-run.js';
 import { qemuReport, report } from './report.js';
 
-/** Run by `./domus chaos`, which has read the words of the command line already. Ends with 1 on any violation. */
+/** Run by `./domus chaos`, which has read the words of the command line already. Ends with 1 on any violation, and where less was done than was asked for. */
 const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '100' },
@@ -34,7 +31,11 @@ async function onPlayedHosts(): Promise<number> {
   const queue = values.queue === 'postgres' ? 'postgres' : 'redis';
   const words = `--kills ${kills} --operations ${operations} --seed ${seed} --hosts ${hosts} --queue ${queue}`;
   say(`seed ${seed}: ./domus chaos ${words}`);
-  let kept: string | undefined;
+  const enough = new AbortController();
+  process.once('SIGINT', () => {
+    say('no more load: what was done is judged now (once more Ctrl-C ends it at once)');
+    enough.abort();
+  });
   const outcome = await runChaos({
     seed,
     kills,
@@ -43,20 +44,11 @@ async function onPlayedHosts(): Promise<number> {
     queue,
     deadlineMs: 120_000 + operations * 400,
     note: say,
-    keep: (arena, _, violations) => {
-      if (violations.length === 0) return;
-      const name = `${new Date().toISOString().replace(/[:.]/g, '-')}-seed-${seed}`;
-      kept = join(projectRoot, '.domus', 'chaos', name);
-      mkdirSync(kept, { recursive: true, mode: 0o700 });
-      for (const part of ['history', 'logs'])
-        cpSync(join(arena.folder, part), join(kept, part), { recursive: true });
-      const lines = violations.map((one) => `${JSON.stringify(one)}\n`);
-      writeFileSync(join(kept, 'violations.jsonl'), lines.join(''));
-    },
+    enough: enough.signal,
   });
   process.stdout.write(`${report(outcome)}\n`);
-  if (kept !== undefined) say(`history, tables and logs are kept in ${kept}`);
-  return outcome.violations.length;
+  if (outcome.cutShort !== undefined) say(`cut short: ${outcome.cutShort}`);
+  return outcome.violations.length + (outcome.cutShort === undefined ? 0 : 1);
 }
 
 process.exitCode = (await (values.qemu ? onRealGuests() : onPlayedHosts())) === 0 ? 0 : 1;

@@ -18,6 +18,12 @@ export const weights: Readonly<Record<Victim, number>> = {
   postgres: 5,
 };
 
+/** Those that there are. */
+export const victimsOf = (queue: 'postgres' | 'redis'): readonly Victim[] =>
+  (Object.keys(weights) as Victim[]).filter(
+    (victim) => queue === 'redis' || (victim !== 'redis' && victim !== 'flush'),
+  );
+
 /** `kill -9` of one part after another, which is started again at once, by a schedule that the seed decides. */
 export class Nemesis {
   readonly counts = new Map<Victim, number>();
@@ -26,13 +32,17 @@ export class Nemesis {
   private readonly restarts = new Set<Promise<void>>();
   private readonly down = new Set<Program>();
   private databaseAway: Promise<void> | undefined;
+  /** Each is hurt once before chance alone decides, so that no run leaves one out. */
+  private readonly first: Victim[];
 
   constructor(
     private readonly arena: Arena,
     private readonly history: HistoryWriter,
     private readonly random: SeededRandom,
     private readonly rolesOf: ReadonlyMap<string, string>,
-  ) {}
+  ) {
+    this.first = random.shuffled(victimsOf(arena.redis ? 'redis' : 'postgres'));
+  }
 
   get total(): number {
     return [...this.counts.values()].reduce((sum, count) => sum + count, 0);
@@ -41,8 +51,9 @@ export class Nemesis {
   /** One more. Waits only while there is nothing that could be killed. */
   async strike(): Promise<void> {
     for (;;) {
-      const victim = this.random.weighted(weights);
+      const victim = this.first[0] ?? this.random.weighted(weights);
       if (await this.hurt(victim)) {
+        if (victim === this.first[0]) this.first.shift();
         this.counts.set(victim, (this.counts.get(victim) ?? 0) + 1);
         return;
       }

@@ -7,6 +7,7 @@ import { qemusOf } from '../support/qemus-of.js';
 import { SeededRandom } from '../support/seeded-random.js';
 import { Arena } from './arena.js';
 import { type Violation } from './history-checker.js';
+import { keepEvidence } from './keep-evidence.js';
 
 export interface QemuChaosSettings {
   readonly seed: number;
@@ -45,45 +46,63 @@ const BOOT_MS = 240_000;
 
 /** Real guests under TCG that count their seconds aloud, and `kill -9` of everything around them. */
 export async function runQemuChaos(settings: QemuChaosSettings): Promise<QemuChaosOutcome> {
-  const { kills, note, seed } = settings;
+  const { seed } = settings;
   const random = new SeededRandom(seed);
   const arena = await Arena.open({ driver: 'qemu', agents: { left: 1, right: 1 }, seed });
+  let outcome: QemuChaosOutcome;
   try {
-    const guests = await startGuests(arena, settings.guests);
-    note(`${guests.length} guests run and count`);
-    const killed: Record<string, number> = {};
-    const agentBackMs: number[] = [];
-    const victims = new Set(guests.slice(0, 2));
-    for (let done = 0; done < kills; done += 1) {
-      const what = random.weighted({ agent: 60, server: 25, guest: 15 });
-      killed[what] = (killed[what] ?? 0) + 1;
-      if (what === 'agent') {
-        const agent = random.of([...arena.agents.values()]);
-        const began = performance.now();
-        await agent.kill();
-        await agent.start();
-        agentBackMs.push(performance.now() - began);
-      } else if (what === 'server') {
-        const server = random.of([...arena.servers.values()]);
-        await server.kill();
-        await server.start();
-      } else await killGuest(arena, random.of([...victims]));
-      if ((done + 1) % 10 === 0) note(`${done + 1} kills`);
-    }
-    const violations = await judge(arena, guests, victims);
-    const ticks = await Promise.all(
-      guests.filter((one) => !victims.has(one)).map(async (one) => (await ticksOf(arena, one)).length),
-    );
-    for (const { program, how } of arena.misfortunes)
-      violations.push({
-        invariant: 'I4 nothing left',
-        what: `${program} ended by itself: ${how}`,
-        evidence: [],
-      });
-    return { kills: killed, violations, ticks, agentBackMs };
-  } finally {
+    outcome = await run(arena, settings, random);
+    if (outcome.violations.length > 0) keepEvidence(arena, seed, outcome.violations);
+  } catch (error) {
+    keepEvidence(arena, seed, []);
     await arena.close();
+    throw error;
   }
+  const left = (await arena.close()).map((pid): Violation => ({
+    invariant: 'I4 nothing left',
+    what: `process ${pid} had to be ended by force`,
+    evidence: [],
+  }));
+  return { ...outcome, violations: [...outcome.violations, ...left] };
+}
+
+async function run(
+  arena: Arena,
+  { kills, note, guests: count }: QemuChaosSettings,
+  random: SeededRandom,
+): Promise<QemuChaosOutcome> {
+  const guests = await startGuests(arena, count);
+  note(`${guests.length} guests run and count`);
+  const killed: Record<string, number> = {};
+  const agentBackMs: number[] = [];
+  const victims = new Set(guests.slice(0, 2));
+  for (let done = 0; done < kills; done += 1) {
+    const what = random.weighted({ agent: 60, server: 25, guest: 15 });
+    killed[what] = (killed[what] ?? 0) + 1;
+    if (what === 'agent') {
+      const agent = random.of([...arena.agents.values()]);
+      const began = performance.now();
+      await agent.kill();
+      await agent.start();
+      agentBackMs.push(performance.now() - began);
+    } else if (what === 'server') {
+      const server = random.of([...arena.servers.values()]);
+      await server.kill();
+      await server.start();
+    } else await killGuest(arena, random.of([...victims]));
+    if ((done + 1) % 10 === 0) note(`${done + 1} kills`);
+  }
+  const violations = await judge(arena, guests, victims);
+  const ticks = await Promise.all(
+    guests.filter((one) => !victims.has(one)).map(async (one) => (await ticksOf(arena, one)).length),
+  );
+  for (const { program, how } of arena.misfortunes)
+    violations.push({
+      invariant: 'I4 nothing left',
+      what: `${program} ended by itself: ${how}`,
+      evidence: [],
+    });
+  return { kills: killed, violations, ticks, agentBackMs };
 }
 
 const read = (arena: Arena, id: string): Promise<DomainView> => arena.api.ask('GET', `/v1/domains/${id}`);

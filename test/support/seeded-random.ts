@@ -43,6 +43,14 @@ export class SeededRandom {
     return last[0];
   }
 
+  /** The same things in another order. */
+  shuffled<T>(list: readonly T[]): T[] {
+    return list
+      .map((one) => ({ one, place: this.next() }))
+      .sort((a, b) => a.place - b.place)
+      .map(({ one }) => one);
+  }
+
   /** A version 4 UUID out of this sequence: ids that a client chooses are the same for the same seed. */
   uuid(): string {
     const bytes = Buffer.from(Array.from({ length: 16 }, () => this.below(256)));

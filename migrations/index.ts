@@ -11,6 +11,7 @@ import { TriesOfBootStarts20261126035900 } from './20261126035900-tries-of-boot-
 import { ExecutorRights20261126040800 } from './20261126040800-executor-rights.js';
 import { OvertakenGuests20261126040900 } from './20261126040900-overtaken-guests.js';
 import { WhoAsked20261126041718 } from './20261126041718-who-asked.js';
+import { HostControlDomain20261126061936 } from './20261126061936-host-control-domain.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -27,4 +28,5 @@ export const migrations = [
   ExecutorRights20261126040800,
   OvertakenGuests20261126040900,
   WhoAsked20261126041718,
+  HostControlDomain20261126061936,
 ];

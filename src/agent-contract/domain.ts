@@ -31,6 +31,13 @@ export const hostMemoryInsufficient = defineProblem({
   title: 'No host has the memory',
   retry: 'after_change',
 });
+/** Of the id that a host's control domain has: it is the host's own. See `controlDomain` in host.ts. */
+export const domainIsControlDomain = defineProblem({
+  code: 'domain.control_domain',
+  status: 409,
+  title: 'It is the control domain of a host, and no guest',
+  retry: 'never',
+});
 
 /** What a host says of a domain. `halted` is also what it says of one that it once ran and has not forgotten. */
 export const observedState = z.enum(['halted', 'running', 'paused', 'suspended', 'crashed']);
@@ -136,6 +143,7 @@ export const startDomain = defineCall({
     domainStartFailed,
     hostMemoryInsufficient,
     capabilityAbsent,
+    domainIsControlDomain,
   ],
   effect: 'write',
   deadlineMs: 60_000,
@@ -169,7 +177,7 @@ export const forceOff = defineCall({
   name: 'domain.forceOff',
   input: target,
   output: z.object({}),
-  errors: [],
+  errors: [domainIsControlDomain],
   effect: 'write',
   deadlineMs: 20_000,
 });
@@ -212,7 +220,7 @@ export const forgetDomain = defineCall({
   name: 'domain.forget',
   input: target,
   output: z.object({}),
-  errors: [domainBadState],
+  errors: [domainBadState, domainIsControlDomain],
   effect: 'write',
   deadlineMs: 20_000,
 });

@@ -18,6 +18,17 @@ export const supportLevel = z.enum(['supported', 'preview', 'experimental']);
 /** What a driver says this host can do. What it does not name is refused with `capability.absent`. */
 export const capability = z.object({ name: z.string(), support: supportLevel });
 
+/**
+ * The domain that is the machine's own (Xen's dom0): the agent runs in it, and the host with it. It is a part of the host, and no
+ * guest: no verb of a domain is for it.
+ */
+export const controlDomain = z.object({
+  /** What the hypervisor knows it by. Where nobody has given it another one it is all zeros, on every host. */
+  id: uuid,
+  memoryBytes: bytes,
+  vcpus: z.int().positive(),
+});
+
 /** What a host is and has. It is sent in the snapshot and whenever it changes. */
 export const hostFacts = z.object({
   /** Of this boot of the machine (Linux: /proc/sys/kernel/random/boot_id). A new one means that every guest is gone. */
@@ -28,7 +39,11 @@ export const hostFacts = z.object({
     version: z.string(),
     /** `kvm` only after a real kernel booted under it. Null where the word means nothing (Xen, fake). */
     accelerator: z.enum(['kvm', 'tcg']).nullable(),
+    /** What the hypervisor itself says that it and the processor have for guests, in its own words. Absent: it says nothing, or the agent is older. */
+    virtCaps: z.array(z.string()).optional(),
   }),
+  /** Null where the hypervisor has none; absent: the agent is older. */
+  controlDomain: controlDomain.nullable().optional(),
   capabilities: z.array(capability),
   architecture: z.string(),
   cpuCount: z.int().positive(),

@@ -36,7 +36,8 @@ export type DomainListener = (domain: ObservedDomain) => void;
 /**
  * Drives one hypervisor on one host. The agent calls it for one domain at a time; calls for different domains run
  * side by side. A driver keeps no truth of its own: after `recover` it answers from what the hypervisor shows.
- * Expected refusals are the problems that `agent-contract/domain.ts` declares; anything else is a fault.
+ * Expected refusals are the problems that `agent-contract/domain.ts` declares; anything else is a fault. Where the hypervisor has a
+ * control domain, whatever would change it is refused with `domain.control_domain`; `list` and `recover` never name it.
  */
 export interface HypervisorDriver {
   readonly kind: HostFacts['hypervisor']['kind'];

@@ -68,11 +68,12 @@ export interface TestPool {
   aDomain(over?: Record<string, unknown>): Promise<string>;
   domain(id: string): Promise<Body>;
   inState(id: string, state: string, within?: number): Promise<Body>;
-  /** `now`: the host's own clock, which may be wrong; `offers`: its capabilities. */
+  /** `now`: the host's own clock, which may be wrong; `offers`: its capabilities; `machine`: what it says of itself, asked each time. */
   addHost(options?: {
     memoryBytes?: number;
     now?: () => Date;
     offers?: readonly string[];
+    machine?: () => Partial<Machine>;
   }): Promise<TestHost>;
   /** `meanwhile` happens while there is no server; `settings` are the server's from then on. */
   restartServer(meanwhile?: () => Promise<void>, settings?: Record<string, string>): Promise<void>;
@@ -153,6 +154,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     memoryBytes = options.memoryBytes ?? 64 * GIBIBYTE,
     now,
     offers,
+    machine: said = () => ({}),
   } = {}) => {
     const name = `host-${hosts.length + 1}`;
     const minted = await rest('POST', `/v1/pools/${poolId}/enrolment-tokens`, {});
@@ -165,6 +167,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         ...simulatedMachine(`boot-${boots}-of-${name}`),
         memoryBytes,
         reservedMemoryBytes: 0,
+        ...said(),
       });
     const storage = sharedStorage ?? new FakeBackend();
     const begin = async (faults?: Faults) => {

@@ -113,6 +113,26 @@ describeUnless(obstacle, 'the Xen driver on a real Xen', () => {
     });
   });
 
+  it('refuses every call for the control domain, by its own id, and tells of it nowhere', async () => {
+    const listed = await host.xl.list();
+    const id = listed.find(({ domid }) => domid === 0)?.uuid ?? '';
+    const { driver } = host;
+    for (const attempt of [
+      driver.start({ ...host.aDomain(), id }),
+      driver.askShutdown(id),
+      driver.pause(id),
+      driver.resume(id),
+      driver.forceOff(id),
+      driver.forget(id),
+    ])
+      await expect(attempt).rejects.toMatchObject({ code: 'domain.control_domain' });
+    expect(await driver.list()).toEqual([]);
+    expect(await host.leftovers()).toEqual([]);
+    expect((await host.xl.list()).filter(({ uuid }) => uuid === id)).toMatchObject([
+      { domid: 0, paused: false, shutdown: null },
+    ]);
+  });
+
   it('never touches dom0, or a domain that is not ours, though it have one of our UUIDs', async () => {
     const ours = host.aDomain();
     const foreign = xlConfig(ours).replace(`name="domus-${ours.id}"`, 'name="somebody else\'s"');

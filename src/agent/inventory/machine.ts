@@ -5,7 +5,13 @@ import { type HostFacts } from '../../agent-contract/index.js';
 /** What of the facts the machine says, not the hypervisor. */
 export type Machine = Pick<
   HostFacts,
-  'bootId' | 'architecture' | 'cpuCount' | 'memoryBytes' | 'reservedMemoryBytes' | 'simulated'
+  | 'bootId'
+  | 'architecture'
+  | 'cpuCount'
+  | 'memoryBytes'
+  | 'reservedMemoryBytes'
+  | 'controlDomain'
+  | 'simulated'
 >;
 
 const MIB = 1024 * 1024;
@@ -25,6 +31,7 @@ export async function readMachine(): Promise<Machine> {
     cpuCount: availableParallelism(),
     memoryBytes,
     reservedMemoryBytes: reserved(memoryBytes),
+    controlDomain: null,
     simulated: false,
   };
 }
@@ -36,5 +43,6 @@ export const simulatedMachine = (bootId: string): Machine => ({
   cpuCount: 64,
   memoryBytes: 256 * 1024 * MIB,
   reservedMemoryBytes: 4 * 1024 * MIB,
+  controlDomain: null,
   simulated: true,
 });

@@ -6,7 +6,7 @@ import { type XenInfo } from './xl-output.js';
 export async function xenFingerprint(xl: Xl): Promise<Fingerprint> {
   const info = await xl.info();
   return {
-    hypervisor: { kind: 'xen', version: info.version, accelerator: null },
+    hypervisor: { kind: 'xen', version: info.version, accelerator: null, virtCaps: [...info.virtCaps] },
     capabilities: xenCapabilities(info),
   };
 }

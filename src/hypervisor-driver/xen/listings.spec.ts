@@ -7,6 +7,7 @@ const aDomain = (change: Partial<XenDomain> = {}): XenDomain => ({
   domid: 4,
   uuid: id,
   memoryMib: 64,
+  vcpus: 1,
   paused: false,
   shutdown: null,
   dying: false,

@@ -1,3 +1,4 @@
+import { type HostFacts } from '../../agent-contract/index.js';
 import { type Dom0 } from './dom0.js';
 import { Listing } from './listings.js';
 import { Xl } from './xl.js';
@@ -10,6 +11,7 @@ export interface XenMachine {
   readonly memoryBytes: number;
   /** The control domain's, and Xen's own: its heap, frame table, and what it needs beside each guest's memory. */
   readonly reservedMemoryBytes: number;
+  readonly controlDomain: NonNullable<HostFacts['controlDomain']>;
 }
 
 /** Xen's own part: a thirty-second, at least 96 MiB. */
@@ -25,5 +27,10 @@ export async function xenMachine(dom0: Pick<Dom0, 'xl'>): Promise<XenMachine> {
     cpuCount: info.cpuCount,
     memoryBytes: info.memoryBytes,
     reservedMemoryBytes: Math.min(reserved, info.memoryBytes),
+    controlDomain: {
+      id: control.uuid,
+      memoryBytes: control.memoryMib * MEBIBYTE,
+      vcpus: control.vcpus,
+    },
   };
 }

@@ -3,6 +3,7 @@ import {
   type DomainSpec,
   type ObservedDomain,
   domainBadState,
+  domainIsControlDomain,
   domainStartFailed,
   hostDomainNotFound,
 } from '../../agent-contract/index.js';
@@ -70,6 +71,8 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
   private readonly announcer: Announcer;
   private readonly xl: Xl;
   private readonly listings: Listings;
+  /** As Xen last showed it. */
+  private controlDomainId: string | null = null;
   private readonly xenstore: XenstoreClient;
   private readonly making: MakingParts;
   private patrol: NodeJS.Timeout | null = null;
@@ -79,7 +82,11 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
   constructor(private readonly settings: XenSettings) {
     this.announcer = new Announcer(settings.now);
     this.xl = new Xl(settings.dom0);
-    this.listings = new Listings(() => this.xl.list());
+    this.listings = new Listings(async () => {
+      const domains = await this.xl.list();
+      this.controlDomainId = domains.find(({ domid }) => domid === 0)?.uuid ?? null;
+      return domains;
+    });
     this.xenstore = new XenstoreClient(
       () => settings.dom0.openXenstore(),
       (error) => settings.onFault(error, null),
@@ -133,15 +140,14 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
     return this.known.get(domainId)?.record.domain.origin ?? null;
   }
 
-  start(domain: RunnableDomain): Promise<ObservedDomain> {
+  async start(domain: RunnableDomain): Promise<ObservedDomain> {
+    this.refuseControlDomain(domain.id);
     const under = this.starting.get(domain.id);
     if (under) {
       if (under.generation === domain.generation) return under.result;
-      return Promise.reject(
-        domain.generation < under.generation
-          ? fenced(domain.id, under.generation)
-          : domainBadState(`Domain ${domain.id} is being started at generation ${under.generation}.`),
-      );
+      throw domain.generation < under.generation
+        ? fenced(domain.id, under.generation)
+        : domainBadState(`Domain ${domain.id} is being started at generation ${under.generation}.`);
     }
     const abort = new AbortController();
     const result = this.startOnce(domain, abort.signal).finally(() => this.starting.delete(domain.id));
@@ -158,6 +164,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
   }
 
   async forceOff(domainId: string): Promise<void> {
+    this.refuseControlDomain(domainId);
     const under = this.starting.get(domainId);
     if (under) {
       under.abort.abort(domainStartFailed('The domain was forced off while it was being started.'));
@@ -192,6 +199,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
   }
 
   async forget(domainId: string): Promise<void> {
+    this.refuseControlDomain(domainId);
     if (this.starting.has(domainId)) throw domainBadState(`Domain ${domainId} is being started.`);
     const known = this.known.get(domainId);
     if (!known) return;
@@ -405,6 +413,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
 
   /** The domain as Xen shows it now, if it is not over. */
   private async standing(domainId: string): Promise<{ known: Known; domain: XenDomain }> {
+    this.refuseControlDomain(domainId);
     const known = this.known.get(domainId);
     if (!known) throw hostDomainNotFound(`This host knows no domain ${domainId}.`);
     await known.rebooting?.done;
@@ -413,6 +422,12 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
     if (!known.alive || !domain || domain.shutdown !== null)
       throw domainBadState(`Domain ${domainId} does not run.`);
     return { known, domain };
+  }
+
+  /** It would not be found among ours; whoever names it is told what it is. */
+  private refuseControlDomain(domainId: string): void {
+    if (domainId === this.controlDomainId)
+      throw domainIsControlDomain('It is the control domain of this Xen host, and no guest.');
   }
 
   /** The guest that ran before, as its folder has it. */

@@ -5,6 +5,8 @@ export interface XenDomain {
   readonly domid: number;
   readonly uuid: string;
   readonly memoryMib: number;
+  /** Those that it has online. */
+  readonly vcpus: number;
   readonly paused: boolean;
   /** It is over and stands in memory until somebody destroys it; the number is why (Xen's SHUTDOWN_*). */
   readonly shutdown: number | null;
@@ -14,7 +16,7 @@ export interface XenDomain {
 
 // The name may hold anything. All else stands to its right, and the name takes as much as it can: columns in it do not count.
 const LINE =
-  /^(?<name>.*) +(?<domid>\d+) +(?<memory>\d+) +\d+ +(?<state>[r-][b-][p-][s-].[d-]) +[\d.]+ (?<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) +(?<reason>-|[0-9a-f]+)(?: |$)/;
+  /^(?<name>.*) +(?<domid>\d+) +(?<memory>\d+) +(?<vcpus>\d+) +(?<state>[r-][b-][p-][s-].[d-]) +[\d.]+ (?<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) +(?<reason>-|[0-9a-f]+)(?: |$)/;
 
 /** What `xl list -v` prints. Throws when the headline is not the one known: then nothing below it may be believed. */
 export function parseList(text: string): XenDomain[] {
@@ -25,12 +27,13 @@ export function parseList(text: string): XenDomain[] {
     // Somebody's name with a line break in it must not blind us to all the others.
     const found = LINE.exec(line)?.groups;
     if (!found) return [];
-    const { name = '', domid, memory, state = '', uuid = '', reason = '-' } = found;
+    const { name = '', domid, memory, vcpus, state = '', uuid = '', reason = '-' } = found;
     return {
       name: name.trimEnd(),
       domid: Number(domid),
       uuid,
       memoryMib: Number(memory),
+      vcpus: Number(vcpus),
       paused: state[2] === 'p',
       shutdown: state[3] === 's' ? parseInt(reason === '-' ? '0' : reason, 16) : null,
       dying: state[5] === 'd',

@@ -1,4 +1,4 @@
-import { domainBadState, volumeInUse } from '../../agent-contract/index.js';
+import { domainBadState, domainIsControlDomain, volumeInUse } from '../../agent-contract/index.js';
 import { defineProblem } from '../../kernel/errors/problem.js';
 import {
   fileNotFound,
@@ -10,7 +10,12 @@ import {
 import { networkNotFound } from '../network/index.js';
 import { repositoryNotFound, volumeNotFound } from '../storage/index.js';
 
-export { domainBadState, domainStartFailed, hostMemoryInsufficient } from '../../agent-contract/index.js';
+export {
+  domainBadState,
+  domainIsControlDomain,
+  domainStartFailed,
+  hostMemoryInsufficient,
+} from '../../agent-contract/index.js';
 
 export const domainNotFound = defineProblem({
   code: 'domain.not_found',
@@ -52,6 +57,7 @@ export const nicMacTaken = defineProblem({
 /** What a PATCH may be refused with, beside what every PATCH may. */
 export const patchErrors = [
   domainBadState,
+  domainIsControlDomain,
   nicMacTaken,
   objectBusy,
   volumeInUse,

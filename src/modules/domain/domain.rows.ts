@@ -3,6 +3,7 @@ import { type VolumeFormat } from '../../agent-contract/index.js';
 import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { type ExpectedRevision, matchRevision } from '../../kernel/schema/revision.js';
+import { refuseControlDomain } from '../host/index.js';
 import { domainBadState, domainNotFound } from './domain.errors.js';
 import { badStateOf, memoryNeededSql, overtakenGuest } from './domain.reasons.js';
 import {
@@ -69,15 +70,19 @@ const COLUMNS = `id, pool_id as "poolId", host_id as "hostId", last_host_id as "
 /** The domain's row, locked until the transaction ends: whoever changes a domain's state goes through here. */
 export async function lockDomain(tx: EntityManager, id: string): Promise<DomainRow> {
   const row = await findAndLockDomain(tx, id);
-  if (!row) throw domainNotFound(`There is no domain ${id}.`);
-  return row;
+  return row ?? refuseMissing(tx, id);
 }
 
 /** For reads before a transaction; `domain.not_found`. */
 export async function requireDomain(tx: EntityManager, id: string): Promise<DomainRow> {
   const row = await findDomain(tx, id);
-  if (!row) throw domainNotFound(`There is no domain ${id}.`);
-  return row;
+  return row ?? refuseMissing(tx, id);
+}
+
+/** It may be a host's own: then no verb is for it, and that is said. */
+async function refuseMissing(tx: EntityManager, id: string): Promise<never> {
+  await refuseControlDomain(tx, id);
+  throw domainNotFound(`There is no domain ${id}.`);
 }
 
 export const findDomain = (tx: EntityManager, id: string): Promise<DomainRow | undefined> =>

@@ -32,6 +32,9 @@ export class HostEntity {
   @TextColumn({ nullable: true }) hypervisorKind!: string | null;
   @TextColumn({ nullable: true }) hypervisorVersion!: string | null;
   @TextColumn({ nullable: true }) accelerator!: string | null;
+  @JsonColumn({ default: '[]' }) virtCaps!: unknown;
+  /** Null where the hypervisor has none. */
+  @JsonColumn({ nullable: true }) controlDomain!: unknown;
   @TextColumn({ nullable: true }) architecture!: string | null;
   @JsonColumn({ default: '[]' }) capabilities!: unknown;
   @IntColumn({ default: 0 }) cpuCount!: number;

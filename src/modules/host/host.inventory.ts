@@ -16,6 +16,7 @@ interface Reported {
   readonly cpuCount: number;
   readonly memoryBytes: number;
   readonly reservedMemoryBytes: number;
+  readonly controlDomain: NonNullable<HostFacts['controlDomain']> | null;
   readonly agentVersion: string | null;
   readonly bootId: string | null;
   readonly simulated: boolean;
@@ -36,8 +37,9 @@ const lockHost = (tx: EntityManager, hostId: string): Promise<Row | undefined> =
     `select pool_id, epoch, fenced_at is not null as fenced, coalesce(observed_at > now() - interval '10 seconds', false) as seen_lately, json_build_object(
        'state', state, 'capabilities', capabilities, 'architecture', architecture, 'cpuCount', cpu_count,
        'memoryBytes', memory_bytes, 'reservedMemoryBytes', reserved_memory_bytes, 'agentVersion', agent_version,
-       'bootId', boot_id, 'simulated', simulated, 'hypervisor', case when hypervisor_kind is not null then
-         json_build_object('kind', hypervisor_kind, 'version', hypervisor_version, 'accelerator', accelerator) end) as reported
+       'bootId', boot_id, 'simulated', simulated, 'controlDomain', control_domain, 'hypervisor', case when hypervisor_kind is not null then
+         json_build_object('kind', hypervisor_kind, 'version', hypervisor_version, 'accelerator', accelerator,
+                           'virtCaps', virt_caps) end) as reported
      from host where id = $1 for no key update`,
     [hostId],
   );
@@ -53,13 +55,20 @@ function changesOf(before: Reported, after: Reported): Partial<Reported> {
   return Object.fromEntries(entries);
 }
 
+/** As it is kept: what an older agent does not say is said of no host. */
+const reportedOf = ({ hypervisor, controlDomain = null, ...facts }: HostFacts): Omit<Reported, 'state'> => ({
+  ...facts,
+  hypervisor: { ...hypervisor, virtCaps: hypervisor.virtCaps ?? [] },
+  controlDomain,
+});
+
 async function write(tx: EntityManager, hostId: string, row: Row, after: Reported): Promise<void> {
   const changes = changesOf(row.reported, after);
   if (Object.keys(changes).length === 0) return;
   await tx.query(
     `update host set state = $2, hypervisor_kind = $3, hypervisor_version = $4, accelerator = $5, capabilities = $6,
        architecture = $7, cpu_count = $8, memory_bytes = $9, reserved_memory_bytes = $10, agent_version = $11,
-       boot_id = $12, simulated = $13, updated_at = now() where id = $1`,
+       boot_id = $12, simulated = $13, virt_caps = $14, control_domain = $15, updated_at = now() where id = $1`,
     [
       hostId,
       after.state,
@@ -74,6 +83,8 @@ async function write(tx: EntityManager, hostId: string, row: Row, after: Reporte
       after.agentVersion,
       after.bootId,
       after.simulated,
+      JSON.stringify(after.hypervisor?.virtCaps ?? []),
+      after.controlDomain && JSON.stringify(after.controlDomain),
     ],
   );
   const object = { type: 'host', id: hostId };
@@ -103,7 +114,7 @@ export async function recordHostFacts(
     if (hostEpoch < row.epoch) throw new Error('The host was declared dead, and has not come back yet.');
     await tx.query('update host set fenced_at = null, returned_epoch = null where id = $1', [hostId]);
   }
-  await write(tx, hostId, row, { ...row.reported, ...facts, state: 'online' });
+  await write(tx, hostId, row, { ...row.reported, ...(facts && reportedOf(facts)), state: 'online' });
   if (facts || !row.seen_lately || row.reported.state !== 'online')
     await tx.query('update host set observed_at = now() where id = $1', [hostId]);
 }

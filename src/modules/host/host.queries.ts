@@ -2,6 +2,7 @@ import { computed, defineReadModel, json, relate } from '../../kernel/database/r
 import { actionsField } from '../../kernel/database/reason.js';
 import { poolModel } from '../pool/index.js';
 import { hostNotFound } from './host.errors.js';
+import { controlDomainSql } from './control-domain.js';
 import { hostReasons } from './host.reasons.js';
 import { host } from './host.schema.js';
 
@@ -18,13 +19,14 @@ export const hostModel = defineReadModel({
     state: 'text',
     hypervisor: json(
       (t) =>
-        `case when ${t}.hypervisor_kind is not null then json_build_object('kind', ${t}.hypervisor_kind, 'version', ${t}.hypervisor_version, 'accelerator', ${t}.accelerator) end`,
+        `case when ${t}.hypervisor_kind is not null then json_build_object('kind', ${t}.hypervisor_kind, 'version', ${t}.hypervisor_version, 'accelerator', ${t}.accelerator, 'virtCaps', ${t}.virt_caps) end`,
     ),
     capabilities: 'json',
     architecture: 'text',
     cpuCount: 'int',
     memoryBytes: 'bytes',
     reservedMemoryBytes: 'bytes',
+    controlDomain: json(controlDomainSql),
     agentVersion: 'text',
     bootId: 'text',
     epoch: 'int',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { capability, hypervisorKind } from '../../agent-contract/index.js';
-import { actionsOf } from '../../kernel/schema/action.js';
+import { action, actionsOf } from '../../kernel/schema/action.js';
 import { bytes, instant, objectName, uuid } from '../../kernel/schema/values.js';
 
 export const hostState = z.enum(['enrolled', 'online', 'offline', 'dead']).meta({ id: 'HostState' });
@@ -14,6 +14,11 @@ export const hypervisor = z
       .meta({ id: 'Accelerator' })
       .nullable()
       .describe('Null where the word means nothing.'),
+    virtCaps: z
+      .array(z.string())
+      .describe(
+        'What the hypervisor says that it and the processor have for guests, in its own words (of Xen: `virt_caps`, such as pv, hvm, hap, shadow). Empty where it says nothing.',
+      ),
   })
   .meta({ id: 'Hypervisor' });
 
@@ -22,6 +27,30 @@ const hostCapability = z
   .meta({
     id: 'Capability',
     description: 'What this host can do; what is not named is refused with `capability.absent`.',
+  });
+
+const controlDomainActions = {
+  adjust: action.describe('Another amount of memory or number of vCPUs.'),
+  stop: action.describe('Shutdown, force-off and the like.'),
+  migrate: action.describe('To another host.'),
+};
+export type ControlDomainAction = keyof typeof controlDomainActions;
+
+const controlDomain = z
+  .object({
+    id: uuid.describe(
+      'What the hypervisor knows it by. All zeros where nobody has given it another, so not its own in a pool.',
+    ),
+    memoryBytes: bytes.describe('Part of the `reservedMemoryBytes` of the host.'),
+    vcpus: z.int(),
+    actions: z
+      .object(controlDomainActions)
+      .meta({ id: 'ControlDomainActions', description: 'What may be done with it, and why not.' }),
+  })
+  .meta({
+    id: 'ControlDomain',
+    description:
+      'The domain that is the machine itself (dom0 of Xen), in which the agent runs. It is no domain of the inventory: a verb on its id is refused with `domain.control_domain`.',
   });
 
 const hostActions = { declareDead: '`POST …/declare-dead`; in GraphQL `declareHostDead`.' };
@@ -43,6 +72,9 @@ export const host = z
     cpuCount: z.int(),
     memoryBytes: bytes,
     reservedMemoryBytes: bytes.describe('Memory that the machine itself needs; domains may claim the rest.'),
+    controlDomain: controlDomain
+      .nullable()
+      .describe('Null where the hypervisor has none, or the host was not reached yet.'),
     agentVersion: z.string().nullable(),
     bootId: z.string().nullable().describe('Of this boot of the machine.'),
     epoch: z

@@ -1,3 +1,4 @@
+export { refuseControlDomain } from './control-domain.js';
 export {
   hostAlive,
   hostAlreadyDead,

@@ -21,7 +21,8 @@ import {
   volumeNotFound,
 } from '../../storage/index.js';
 import { writeDisks, writeNics } from '../devices.js';
-import { domainExists, nicMacTaken } from '../domain.errors.js';
+import { refuseControlDomain } from '../../host/index.js';
+import { domainExists, domainIsControlDomain, nicMacTaken } from '../domain.errors.js';
 import { findDomain } from '../domain.rows.js';
 import { type Boot, createDomainInput } from '../domain.schema.js';
 import { type DomainServices } from './services.js';
@@ -49,6 +50,7 @@ export const createDomain = defineOperation({
     volumeNotFound,
     networkNotFound,
     domainExists,
+    domainIsControlDomain,
     pathOutsideRepository,
     fileNotFound,
     hostUnreachable,
@@ -62,6 +64,7 @@ export const createDomain = defineOperation({
   check: async ({ links, entities }: DomainServices, { id, poolId, boot }) => {
     // Told whoever holds that domain just now: its locks are not ours to be refused by.
     if (await findDomain(entities, id)) throw domainExists(`There is already a domain ${id}.`);
+    await refuseControlDomain(entities, id);
     await requirePool(entities, poolId);
     await checkBootFiles(entities, links, poolId, bootFiles(boot));
   },

@@ -8,7 +8,12 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainNotFound, domainOvertakenGuest } from '../domain.errors.js';
+import {
+  domainBadState,
+  domainIsControlDomain,
+  domainNotFound,
+  domainOvertakenGuest,
+} from '../domain.errors.js';
 import { lockDomainFor, refuseWhileOvertaken } from '../domain.rows.js';
 import { type DomainServices, withdraw } from './services.js';
 
@@ -25,7 +30,14 @@ export const deleteDomain = defineOperation({
   name: 'domain.delete',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-admin',
-  errors: [domainNotFound, domainBadState, domainOvertakenGuest, revisionStale, objectBusy],
+  errors: [
+    domainNotFound,
+    domainIsControlDomain,
+    domainBadState,
+    domainOvertakenGuest,
+    revisionStale,
+    objectBusy,
+  ],
   steps: ['forget-on-host', 'remove-rows'],
   deadlineMs: 120_000,
   target: ({ domainId }) => ({ type: 'domain', id: domainId }),

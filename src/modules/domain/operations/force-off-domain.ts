@@ -5,7 +5,7 @@ import { exclusive } from '../../../kernel/operations/locks.js';
 import { priorities } from '../../../kernel/operations/priority.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainNotFound } from '../domain.errors.js';
+import { domainBadState, domainIsControlDomain, domainNotFound } from '../domain.errors.js';
 import { forceOffGuest, foundEnded } from './halt-guest.js';
 import { because } from '../reconcile/asked.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
@@ -19,7 +19,7 @@ export const forceOffDomain = defineOperation({
   name: 'domain.force_off',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null), because: because.optional() }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
+  errors: [domainNotFound, domainIsControlDomain, domainBadState, hostUnreachable, revisionStale, objectBusy],
   overtakes: true,
   overtakable: true,
   steps: ['force-off-guest'],

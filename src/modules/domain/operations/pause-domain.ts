@@ -5,7 +5,7 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainNotFound } from '../domain.errors.js';
+import { domainBadState, domainIsControlDomain, domainNotFound } from '../domain.errors.js';
 import { because } from '../reconcile/asked.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
 import { foundIn, turnGuestBack } from './turn-guest.js';
@@ -16,7 +16,7 @@ export const pauseDomain = defineOperation({
   name: 'domain.pause',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null), because: because.optional() }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, hostUnreachable, revisionStale, objectBusy],
+  errors: [domainNotFound, domainIsControlDomain, domainBadState, hostUnreachable, revisionStale, objectBusy],
   overtakable: true,
   steps: ['pause-guest'],
   deadlineMs: 60_000,

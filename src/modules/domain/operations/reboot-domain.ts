@@ -4,7 +4,7 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainDidNotHalt, domainNotFound } from '../domain.errors.js';
+import { domainBadState, domainDidNotHalt, domainIsControlDomain, domainNotFound } from '../domain.errors.js';
 import { disksOf, lockDomain } from '../domain.rows.js';
 import { shutdownDomainInput } from '../domain.schema.js';
 import { specFor } from '../domain-spec.js';
@@ -21,7 +21,15 @@ export const rebootDomain = defineOperation({
   name: 'domain.reboot',
   input: shutdownDomainInput.extend({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, domainDidNotHalt, hostUnreachable, revisionStale, objectBusy],
+  errors: [
+    domainNotFound,
+    domainIsControlDomain,
+    domainBadState,
+    domainDidNotHalt,
+    hostUnreachable,
+    revisionStale,
+    objectBusy,
+  ],
   overtakable: true,
   steps: ['ask-guest', 'await-halt', 'force-off-guest', 'take-generation', 'start-guest'],
   deadlineMs: 3_820_000,

@@ -6,7 +6,7 @@ import { exclusive } from '../../../kernel/operations/locks.js';
 import { priorities } from '../../../kernel/operations/priority.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainNotFound } from '../domain.errors.js';
+import { domainBadState, domainIsControlDomain, domainNotFound } from '../domain.errors.js';
 import { acceptOnLiving, askItsHost, requireCapability } from './living-domain.js';
 import { attemptsOf, type DomainPlan, type DomainServices, onHost, record, settle } from './services.js';
 
@@ -18,7 +18,15 @@ export const resetDomain = defineOperation({
   name: 'domain.reset',
   input: z.object({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, capabilityAbsent, hostUnreachable, revisionStale, objectBusy],
+  errors: [
+    domainNotFound,
+    domainIsControlDomain,
+    domainBadState,
+    capabilityAbsent,
+    hostUnreachable,
+    revisionStale,
+    objectBusy,
+  ],
   overtakes: true,
   overtakable: true,
   priority: priorities.urgent,

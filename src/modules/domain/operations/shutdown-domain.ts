@@ -3,7 +3,7 @@ import { defineOperation } from '../../../kernel/operations/define-operation.js'
 import { exclusive } from '../../../kernel/operations/locks.js';
 import { expectedRevision, revisionStale } from '../../../kernel/schema/revision.js';
 import { uuid } from '../../../kernel/schema/values.js';
-import { domainBadState, domainDidNotHalt, domainNotFound } from '../domain.errors.js';
+import { domainBadState, domainDidNotHalt, domainIsControlDomain, domainNotFound } from '../domain.errors.js';
 import { shutdownDomainInput } from '../domain.schema.js';
 import { type HaltPlan, haltGuest } from './halt-guest.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
@@ -17,7 +17,15 @@ export const shutdownDomain = defineOperation({
   name: 'domain.shutdown',
   input: shutdownDomainInput.extend({ domainId: uuid, expected: expectedRevision.default(null) }),
   role: 'vm-power-admin',
-  errors: [domainNotFound, domainBadState, domainDidNotHalt, hostUnreachable, revisionStale, objectBusy],
+  errors: [
+    domainNotFound,
+    domainIsControlDomain,
+    domainBadState,
+    domainDidNotHalt,
+    hostUnreachable,
+    revisionStale,
+    objectBusy,
+  ],
   overtakable: true,
   steps: ['ask-guest', 'await-halt', 'force-off-guest'],
   deadlineMs: 3_700_000,

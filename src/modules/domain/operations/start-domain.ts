@@ -10,6 +10,7 @@ import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { takeHolds, volumeMissing } from '../../storage/index.js';
 import {
   domainBadState,
+  domainIsControlDomain,
   domainNotFound,
   domainOvertakenGuest,
   hostMemoryInsufficient,
@@ -32,6 +33,7 @@ export const startDomain = defineOperation({
   role: 'vm-power-admin',
   errors: [
     domainNotFound,
+    domainIsControlDomain,
     domainBadState,
     domainOvertakenGuest,
     capabilityAbsent,

@@ -12,6 +12,7 @@ import { ExecutorRights20261126040800 } from './20261126040800-executor-rights.j
 import { OvertakenGuests20261126040900 } from './20261126040900-overtaken-guests.js';
 import { WhoAsked20261126041718 } from './20261126041718-who-asked.js';
 import { HostControlDomain20261126061936 } from './20261126061936-host-control-domain.js';
+import { RepositoryGranularity20261126062526 } from './20261126062526-repository-granularity.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -29,4 +30,5 @@ export const migrations = [
   OvertakenGuests20261126040900,
   WhoAsked20261126041718,
   HostControlDomain20261126061936,
+  RepositoryGranularity20261126062526,
 ];

@@ -42,9 +42,9 @@ export const volumeBadImage = defineProblem({
  */
 export const repositoryRef = z.object({
   id: uuid,
-  /** The backend that serves it; later lvm, gluster, device. */
-  kind: z.enum(['directory']),
-  /** Absolute path of the folder on this host. */
+  /** The backend that serves it; later gluster, device. A host that does not announce `storage.<kind>` knows only `directory`. */
+  kind: z.enum(['directory', 'lvm']),
+  /** On this host: the absolute path of the folder, or `/dev/` and the name of the volume group. */
   path: z.string().startsWith('/'),
 });
 
@@ -70,7 +70,12 @@ export const endExecutor = defineCall({
   deadlineMs: 30_000,
 });
 
-const repositoryStatus = z.object({ capacityBytes: bytes, freeBytes: bytes });
+const repositoryStatus = z.object({
+  capacityBytes: bytes,
+  freeBytes: bytes,
+  /** Every volume is a whole number of these. Absent: of sectors of 512 bytes. */
+  granularityBytes: bytes.min(512).optional(),
+});
 
 /**
  * Makes the repository ready on this host for the first time (a directory is made if `create`), puts its mark on the
@@ -120,7 +125,7 @@ export const checkFiles = defineCall({
 
 /**
  * Makes an empty volume. Idempotent by volume id: one that is there with the same size and format is the answer.
- * `capability.absent` when the host lacks the tool that makes the format.
+ * `capability.absent` when the host lacks the tool that makes the format, or the repository does not hold it.
  */
 export const createVolume = defineCall({
   name: 'storage.createVolume',

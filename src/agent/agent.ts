@@ -79,6 +79,7 @@ export class Agent {
     const uses = await VolumeUses.open(join(folder, 'uses'), driver);
     const inventory = (this.inventory = new Inventory({
       driver,
+      backends,
       machine: this.settings.machine,
       heartbeatMs,
       resyncMs: this.settings.resyncMs ?? resyncMs,

@@ -3,6 +3,8 @@ import { type RepositoryRef, type VolumeFormat, type VolumeRef } from '../agent-
 export interface RepositoryRoom {
   readonly capacityBytes: number;
   readonly freeBytes: number;
+  /** Every volume is a whole number of these. Absent: of sectors of 512 bytes. */
+  readonly granularityBytes?: number;
 }
 
 export interface FoundVolume {
@@ -16,6 +18,9 @@ export interface FoundVolume {
  */
 export interface StorageBackend {
   readonly kind: RepositoryRef['kind'];
+
+  /** Whether this machine has what it takes to serve such repositories. Asked now and then; never rejects for what is missing. */
+  offered(): Promise<boolean>;
 
   /**
    * Makes the repository ready here for the first time and marks it with its id, with whatever is in it already.
@@ -31,19 +36,19 @@ export interface StorageBackend {
   room(repository: RepositoryRef): Promise<RepositoryRoom>;
 
   /**
-   * The absolute path of a regular file inside the repository, and its size. `path.outside_repository` for one that leaves
+   * The absolute path of a regular file inside the repository, and its size; a kind that holds no files finds none. `path.outside_repository` for one that leaves
    * it by any way (absolute, `..`, symbolic link, NUL) or goes into the backend's own files, `file.not_found` for one that is not there or no regular file.
    */
   resolveFile(repository: RepositoryRef, path: string): Promise<{ absolutePath: string; sizeBytes: number }>;
 
   /**
    * Idempotent by volume id; `volume.exists` when the id is taken by other bytes, `storage_repository.full` when there is
-   * no room for all of it (and then nothing is left behind), `capability.absent` without the tool that makes the format.
-   * The size is rounded up to whole sectors of 512 bytes.
+   * no room for all of it (and then nothing is left behind), `capability.absent` without the tool that makes the format, and
+   * for a format that the kind does not hold. The size is rounded up to the granularity. A raw volume reads as zeros.
    */
   createVolume(volume: VolumeRef, sizeBytes: number): Promise<FoundVolume>;
 
-  /** Idempotent: what is not there is deleted. */
+  /** Idempotent: what is not there is deleted. `volume.in_use` where the storage itself says that somebody has it open. */
   deleteVolume(volume: VolumeRef): Promise<void>;
 
   /** Null when the volume's bytes are not there. */

@@ -24,7 +24,7 @@ export async function dispatchOver(parts: {
   const fencing = new Fencing();
   const journal = await Journal.open(folder, fencing, Date.now, openFile);
   const machine = () => Promise.resolve(simulatedMachine('boot'));
-  const inventory = new Inventory({ driver, machine, heartbeatMs: 60_000, resyncMs: 60_000 });
+  const inventory = new Inventory({ driver, backends, machine, heartbeatMs: 60_000, resyncMs: 60_000 });
   const uses = await VolumeUses.open(join(folder, 'uses'), driver);
   const log = createLogger({ name: 'test', level: 'debug' }, { write: (line: string) => parts.log(line) });
   const watches = new VolumeWatches(backends, () => undefined, log);

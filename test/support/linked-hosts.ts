@@ -202,7 +202,10 @@ export async function linkedServer(): Promise<LinkedServer> {
         enrolUrl: server.enrolUrl,
         tokens: await TokenFile.read(tokenFile),
         driver,
-        backends: options.storage ? { directory: options.storage } : createFakeBackends(),
+        backends: {
+          ...createFakeBackends(),
+          ...(options.storage && { directory: options.storage }),
+        },
         machine: () => Promise.resolve(simulatedMachine('boot-1')),
         log,
         retryMs: () => 20,

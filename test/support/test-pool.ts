@@ -74,6 +74,8 @@ export interface TestPool {
     now?: () => Date;
     offers?: readonly string[];
     machine?: () => Partial<Machine>;
+    /** Whether it has what volume groups need. */
+    lvm?: boolean;
   }): Promise<TestHost>;
   /** `meanwhile` happens while there is no server; `settings` are the server's from then on. */
   restartServer(meanwhile?: () => Promise<void>, settings?: Record<string, string>): Promise<void>;
@@ -155,6 +157,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     now,
     offers,
     machine: said = () => ({}),
+    lvm: hasLvm = true,
   } = {}) => {
     const name = `host-${hosts.length + 1}`;
     const minted = await rest('POST', `/v1/pools/${poolId}/enrolment-tokens`, {});
@@ -170,6 +173,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         ...said(),
       });
     const storage = sharedStorage ?? new FakeBackend();
+    const lvm = new FakeBackend({ kind: 'lvm', offered: hasLvm });
     const begin = async (faults?: Faults) => {
       const driver = createFakeDriver({ hypervisor, ...(faults && { faults }), ...(offers && { offers }) });
       const agent = new Agent({
@@ -179,7 +183,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
         enrolUrl,
         tokens: await TokenFile.read(tokenFile).catch(() => null),
         driver,
-        backends: { directory: storage },
+        backends: { directory: storage, lvm },
         machine,
         log,
         retryMs: () => 20,

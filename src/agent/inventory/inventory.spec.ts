@@ -27,6 +27,7 @@ describe('a state stream', () => {
     };
     inventory = new Inventory({
       driver,
+      backends: {},
       machine: () => Promise.resolve(simulatedMachine('boot')),
       heartbeatMs: 60_000,
       resyncMs: 20,

@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
+  type Capability,
   type HostFacts,
   type ObservedDomain,
   programVersion,
   type StateFrame,
 } from '../../agent-contract/index.js';
 import { type HypervisorDriver } from '../../hypervisor-driver/driver.js';
+import { type StorageBackend } from '../../storage-backend/backend.js';
 import { type Machine } from './machine.js';
 
 interface Change {
@@ -21,6 +23,8 @@ const FLUSH_AFTER_MS = 20;
 
 interface Parts {
   readonly driver: HypervisorDriver;
+  /** Each that this machine can serve is announced as the capability `storage.<kind>`. */
+  readonly backends: Readonly<Record<string, Pick<StorageBackend, 'kind' | 'offered'>>>;
   readonly machine: () => Promise<Machine>;
   /** How often an empty delta says that the agent lives. */
   readonly heartbeatMs: number;
@@ -49,16 +53,28 @@ export class Inventory {
 
   /** Asks the hypervisor and the machine, and tells the streams if something is new. */
   async refreshFacts(): Promise<HostFacts> {
-    const [fingerprint, machine] = await Promise.all([this.parts.driver.fingerprint(), this.parts.machine()]);
+    const [fingerprint, machine, storage] = await Promise.all([
+      this.parts.driver.fingerprint(),
+      this.parts.machine(),
+      this.storage(),
+    ]);
     const facts: HostFacts = {
       ...machine,
       agentVersion: programVersion,
       hypervisor: fingerprint.hypervisor,
-      capabilities: fingerprint.capabilities,
+      capabilities: [...fingerprint.capabilities, ...storage],
     };
     if (this.facts && !isDeepStrictEqual(this.facts, facts)) this.tell({ facts, domains: [], forgotten: [] });
     this.facts = facts;
     return facts;
+  }
+
+  private async storage(): Promise<Capability[]> {
+    const all = Object.values(this.parts.backends);
+    const offered = await Promise.all(all.map((backend) => backend.offered()));
+    return all
+      .filter((_, index) => offered[index])
+      .map(({ kind }) => ({ name: `storage.${kind}`, support: 'supported' as const }));
   }
 
   forget(domainId: string): void {

@@ -30,7 +30,11 @@ const domain: RunnableDomain = {
 const withDevices: RunnableDomain = {
   ...domain,
   boot: { kind: 'firmware', firmware: 'bios', order: ['network', 'disk'] },
-  disks: [disk('1', {}), disk('2', { path: '/srv/volumes/b.raw', format: 'raw', readOnly: true })],
+  disks: [
+    disk('1', {}),
+    disk('2', { path: '/srv/volumes/b.raw', format: 'raw', readOnly: true }),
+    disk('3', { path: '/dev/vg0/domus-c', format: 'raw' }),
+  ],
   nics: [
     {
       id: '0192f0c4-7a11-7a3e-8d5b-0000000000e1',

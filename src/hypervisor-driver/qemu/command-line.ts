@@ -1,5 +1,6 @@
 import { capabilityAbsent } from '../../agent-contract/index.js';
 import { type DiskSource, type RunnableDomain } from '../driver.js';
+import { isDevicePath } from '../shared/device-path.js';
 
 export interface QemuMachine {
   /** QEMU's name for the processor: `x86_64`, `aarch64`. */
@@ -96,7 +97,8 @@ function bootArguments({ boot }: RunnableDomain, { architecture }: QemuMachine):
 
 function diskArguments(disk: DiskSource, index: number, boot: object): string[] {
   const node = `disk${index}`;
-  const file = { driver: 'file', filename: absolute(disk.path) };
+  const driver = isDevicePath(disk.path) ? 'host_device' : 'file';
+  const file = { driver, filename: absolute(disk.path) };
   const access = { 'node-name': node, 'read-only': disk.readOnly, discard: 'unmap' };
   return [
     '-blockdev',

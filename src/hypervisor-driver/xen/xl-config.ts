@@ -1,5 +1,6 @@
 import { capabilityAbsent, domainStartFailed } from '../../agent-contract/index.js';
 import { type DiskSource, type RunnableDomain } from '../driver.js';
+import { isDevicePath } from '../shared/device-path.js';
 
 const MEBIBYTE = 1 << 20;
 /** xvda … xvdz. */
@@ -52,8 +53,7 @@ export function xlConfig(domain: RunnableDomain): string {
 }
 
 /** Whether a QEMU serves this disk (qdisk), as it does all files. A block device goes to the guest as it is. */
-export const isFileDisk = ({ format, path }: DiskSource): boolean =>
-  format !== 'raw' || !path.startsWith('/dev/');
+export const isFileDisk = ({ format, path }: DiskSource): boolean => format !== 'raw' || !isDevicePath(path);
 
 /** Files are not given to Xen's own way with them: it would leave loop devices behind. xl takes all after `target=` as the path. */
 function diskSpec(disk: DiskSource, index: number): string {

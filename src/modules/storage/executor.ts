@@ -1,11 +1,12 @@
 import { type EntityManager } from 'typeorm';
-import { repositoryRoom, type RepositoryRef } from '../../agent-contract/index.js';
+import { type CallOutput, repositoryRoom, type RepositoryRef } from '../../agent-contract/index.js';
 import { type HostLink } from '../../host-link/host-link.js';
 import { refusalOf } from '../../kernel/database/reason.js';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { isProblem } from '../../kernel/errors/problem.js';
 import { callTimedOut, hostUnreachable } from '../../kernel/errors/problems.js';
 import { repositoryUnavailable } from './storage.errors.js';
+import { SECTOR_BYTES } from './storage.schema.js';
 import { giveRight, lockRight, stillExecutorSql } from './executor-right.js';
 import { executorReasons } from './storage.reasons.js';
 
@@ -146,12 +147,17 @@ export async function recordRoom(
   tx: EntityManager,
   repositoryId: string,
   hostId: string,
-  room: { capacityBytes: number; freeBytes: number },
+  room: CallOutput<typeof repositoryRoom>,
 ): Promise<void> {
   await rowsOf(
     tx,
     `update attachment set state = 'attached', capacity_bytes = $3, free_bytes = $4, observed_at = now()
       where repository_id = $1 and host_id = $2`,
     [repositoryId, hostId, room.capacityBytes, room.freeBytes],
+  );
+  await rowsOf(
+    tx,
+    `update storage_repository set granularity_bytes = $2 where id = $1 and granularity_bytes <> $2`,
+    [repositoryId, room.granularityBytes ?? SECTOR_BYTES],
   );
 }

@@ -20,10 +20,12 @@ export class StorageRepositoryEntity {
   @ForeignKey('PoolEntity', { onDelete: 'RESTRICT' })
   poolId!: string;
   @TextColumn() name!: string;
-  /** The backend: `directory`, later lvm, gluster, device. */
+  /** The backend: `directory`, `lvm`, later gluster, device. */
   @TextColumn() kind!: string;
   @TextColumn({ default: 'creating' }) state!: string;
   @JsonColumn({ default: '{}' }) settings!: unknown;
+  /** Every volume is a whole number of these, as its host last said. */
+  @BigColumn({ default: 512 }) granularityBytes!: number;
   @IntColumn({ default: 1 }) revision!: number;
   @NowColumn() createdAt!: Date;
   @NowColumn() updatedAt!: Date;

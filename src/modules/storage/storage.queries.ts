@@ -27,6 +27,7 @@ export const storageRepositoryModel = defineReadModel({
     shared: computed('boolean', (t) => `coalesce((${t}.settings->>'shared')::boolean, false)`),
     capacityBytes: computed('bytes', lastSeen('capacity_bytes')),
     freeBytes: computed('bytes', lastSeen('free_bytes')),
+    granularityBytes: 'bytes',
     attachments: json(
       (t) =>
         `(select coalesce(json_agg(json_build_object('id', a.id, 'hostId', a.host_id, 'path', a.path, 'state', a.state,

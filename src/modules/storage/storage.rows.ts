@@ -25,6 +25,7 @@ export interface RepositoryRow {
   readonly name: string;
   readonly kind: RepositoryRef['kind'];
   readonly state: StorageState;
+  readonly granularityBytes: number;
   readonly revision: number;
 }
 
@@ -39,7 +40,8 @@ export interface VolumeRow {
   readonly revision: number;
 }
 
-const REPOSITORY = `select id, pool_id as "poolId", name, kind, state, revision from storage_repository where id = $1`;
+const REPOSITORY = `select id, pool_id as "poolId", name, kind, state, revision,
+    granularity_bytes::float8 as "granularityBytes" from storage_repository where id = $1`;
 
 /** For an input that names its repository: `storage_repository.not_found` when there is none. */
 export async function requireRepository(tx: EntityManager, id: string): Promise<void> {
@@ -104,7 +106,9 @@ export async function refuseVolumeId(entities: EntityManager, id: string): Promi
 
 export async function insertRepository(
   tx: EntityManager,
-  row: Omit<RepositoryRow, 'state' | 'revision'> & { settings: { path: string; shared: boolean } },
+  row: Omit<RepositoryRow, 'state' | 'revision' | 'granularityBytes'> & {
+    settings: { path: string; shared: boolean };
+  },
 ): Promise<void> {
   const made = await firstRowOf(
     tx,

@@ -2,8 +2,11 @@ import { randomUUID } from 'node:crypto';
 import {
   createStorageRepositoryInput,
   createVolumeInput,
+  formatsOf,
+  misfits,
   plainFolder,
-  wholeSectors,
+  SECTOR_BYTES,
+  wholeUnits,
 } from './storage.schema.js';
 
 const repository = (path: string) =>
@@ -36,10 +39,41 @@ describe('the folder of a new repository', () => {
   });
 });
 
+describe('a new repository that is a volume group', () => {
+  const group = { kind: 'lvm' as const, path: '/dev/vg0', create: false, shared: false };
+  const paths = (over: object) => misfits({ ...group, ...over }).map(({ path }) => path);
+
+  it('is /dev/ and the name of one', () => {
+    for (const path of ['/dev/vg0', '/dev//vg0/', '/dev/a.b+c_d-e', '/dev/..x'])
+      expect(paths({ path })).toEqual([]);
+    for (const path of [
+      '/srv/vg0',
+      '/dev/',
+      '/dev/vg0/lv',
+      '/dev/-vg0',
+      '/dev/vg 0',
+      '/dev/vg0;x',
+      '/devvg0',
+    ])
+      expect(paths({ path })).toEqual(['path']);
+  });
+
+  it('is neither made by Domus nor seen by several hosts', () => {
+    expect(paths({ create: true })).toEqual(['create']);
+    expect(paths({ shared: true })).toEqual(['shared']);
+    expect(paths({ kind: 'directory', path: '/srv', create: true, shared: true })).toEqual([]);
+  });
+
+  it('holds raw volumes alone', () => {
+    expect(formatsOf.lvm).toEqual(['raw']);
+  });
+});
+
 describe('the size of a new volume', () => {
-  it('is made of whole sectors', () => {
-    expect(wholeSectors(sized(1_000_001).data?.sizeBytes ?? 0)).toBe(1_000_448);
-    expect(wholeSectors(sized(1_048_576).data?.sizeBytes ?? 0)).toBe(1_048_576);
+  it('is made of whole units', () => {
+    expect(wholeUnits(sized(1_000_001).data?.sizeBytes ?? 0, SECTOR_BYTES)).toBe(1_000_448);
+    expect(wholeUnits(sized(1_048_576).data?.sizeBytes ?? 0, SECTOR_BYTES)).toBe(1_048_576);
+    expect(wholeUnits(1, 4 << 20)).toBe(4 << 20);
   });
 
   it.each([0, -512, 511, 1.5, 2 ** 60, Number.NaN])('is refused: %d', (size) => {

@@ -1,11 +1,14 @@
 import { z } from 'zod';
-import { volumeFormat as contractFormat } from '../../agent-contract/index.js';
+import { volumeFormat as contractFormat, type VolumeFormat } from '../../agent-contract/index.js';
+import { type FieldError } from '../../kernel/errors/problem.js';
 import { actionsOf } from '../../kernel/schema/action.js';
 import { bytes, instant, objectName, uuid } from '../../kernel/schema/values.js';
 
 export const repositoryKind = z
-  .enum(['directory'])
-  .describe('`directory`: a folder of a host.')
+  .enum(['directory', 'lvm'])
+  .describe(
+    '`directory`: a folder of a host, for volumes and files. `lvm`: a volume group of a host, for raw volumes.',
+  )
   .meta({ id: 'StorageRepositoryKind' });
 export const storageState = z.enum(['creating', 'ready', 'deleting']).meta({ id: 'StorageState' });
 export const volumeState = z
@@ -30,14 +33,44 @@ const folder = z
 /** One way to write a folder, so that the same one is known again. */
 export const plainFolder = (path: string): string => path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1');
 
-/** Disks are made of sectors of 512 bytes. */
-export const wholeSectors = (sizeBytes: number): number => Math.ceil(sizeBytes / 512) * 512;
+export const SECTOR_BYTES = 512;
+
+/** The size as a whole number of units, rounded up. */
+export const wholeUnits = (sizeBytes: number, unitBytes: number): number =>
+  Math.ceil(sizeBytes / unitBytes) * unitBytes;
+
+/** What each kind holds. */
+export const formatsOf: Readonly<Record<StorageRepositoryKind, readonly VolumeFormat[]>> = {
+  directory: ['raw', 'qcow2'],
+  lvm: ['raw'],
+};
+
+/** `/dev/` and a name that LVM takes for a volume group. */
+const VOLUME_GROUP = /^\/dev\/[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/;
+
+/** What of a new repository does not fit its kind. */
+export function misfits({
+  kind,
+  path,
+  create,
+  shared,
+}: Pick<CreateStorageRepositoryInput, 'kind' | 'path' | 'create' | 'shared'>): FieldError[] {
+  if (kind !== 'lvm') return [];
+  return [
+    ...(VOLUME_GROUP.test(plainFolder(path))
+      ? []
+      : [{ path: 'path', message: 'must be /dev/ and the name of a volume group' }]),
+    ...(create ? [{ path: 'create', message: 'a volume group is made on the host, with vgcreate' }] : []),
+    // Without a lock between hosts, each of them would change the same metadata.
+    ...(shared ? [{ path: 'shared', message: 'is not offered for volume groups' }] : []),
+  ];
+}
 
 export const attachment = z
   .object({
     id: uuid,
     hostId: uuid,
-    path: z.string().describe('The folder on that host.'),
+    path: z.string().describe('The folder, or the volume group, on that host.'),
     state: attachmentState,
     capacityBytes: bytes.nullable(),
     freeBytes: bytes.nullable(),
@@ -55,10 +88,11 @@ export const storageRepository = z
     poolId: uuid,
     kind: repositoryKind,
     state: storageState,
-    path: z.string().describe('The folder that was asked for.'),
+    path: z.string().describe('The folder, or the volume group, that was asked for.'),
     shared: z.boolean().describe('Whether it is the same storage on every host where it is attached.'),
     capacityBytes: bytes.nullable().describe('As last seen by any of its hosts.'),
     freeBytes: bytes.nullable(),
+    granularityBytes: bytes.describe('The size of every volume in it is a whole number of these.'),
     attachments: z.array(attachment),
     executorHostId: uuid
       .nullable()
@@ -83,18 +117,21 @@ export const createStorageRepositoryInput = z
     poolId: uuid,
     kind: repositoryKind.default('directory'),
     path: folder.describe(
-      'Absolute path of the folder. What is in it already stays, and may be booted from.',
+      'Absolute path of the folder; of a volume group, `/dev/` and its name. What is in it already stays, and files may be booted from.',
     ),
-    create: z.boolean().default(false).describe('Make the folder if it is not there.'),
+    create: z
+      .boolean()
+      .default(false)
+      .describe('Make the folder if it is not there. A volume group is made on its host.'),
     hostId: uuid
       .optional()
-      .describe("The host whose folder it is. When absent: the pool's only online host."),
+      .describe("The host whose folder or volume group it is. When absent: the pool's only online host."),
     shared: z
       .boolean()
       .default(false)
       .describe(
         'The folder is the same storage on every host (a network file system, mounted at this path): ' +
-          'it is attached to every online host of the pool, each of which is checked to see the same one.',
+          'it is attached to every online host of the pool, each of which is checked to see the same one. Not for volume groups.',
       ),
   })
   .meta({ id: 'CreateStorageRepositoryInput' });
@@ -127,11 +164,15 @@ export const createVolumeInput = z
     id: uuid.optional().describe('Chosen by the client, or made.'),
     name: objectName,
     repositoryId: uuid,
-    format: volumeFormat.default('raw').describe('qcow2 needs qemu-img on the host; raw needs nothing.'),
+    format: volumeFormat
+      .default('raw')
+      .describe('qcow2 needs a `directory`, and qemu-img on the host; raw needs nothing.'),
     sizeBytes: bytes
       .min(512)
       .max(2 ** 50)
-      .describe('Rounded up to whole sectors of 512 bytes. All of it must fit into what is free.'),
+      .describe(
+        'Rounded up to the `granularityBytes` of the repository. All of it must fit into what is free. A raw volume reads as zeros.',
+      ),
   })
   .meta({ id: 'CreateVolumeInput' });
 

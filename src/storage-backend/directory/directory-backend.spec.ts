@@ -1,6 +1,17 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -38,6 +49,17 @@ exerciseBackend(
       putFile: async (path) => {
         await mkdir(dirname(join(repository.path, path)), { recursive: true });
         await writeFile(join(repository.path, path), 'some bytes');
+      },
+      bytes: {
+        read: async (path, at, count) => {
+          const file = await openFile(path, 'r');
+          const { buffer } = await file.read(Buffer.alloc(count), 0, count, at).finally(() => file.close());
+          return buffer;
+        },
+        write: async (path, at, data) => {
+          const file = await openFile(path, 'r+');
+          await file.write(data, 0, data.length, at).finally(() => file.close());
+        },
       },
       restarted: open,
       close: () => Promise.resolve(),

@@ -10,6 +10,7 @@ import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problem
 import { type FoundVolume, type RepositoryRoom, type StorageBackend } from '../backend.js';
 import { confinedSegments } from '../shared/confined-path.js';
 import { errorCode } from '../shared/error-code.js';
+import { Turns } from '../shared/turns.js';
 import { MARKER, readMarker, removeMarker, requireOwnMark, writeMarker } from './marker.js';
 import { type CreateQcow2 } from './qemu-img.js';
 import {
@@ -47,10 +48,14 @@ export class DirectoryBackend implements StorageBackend {
   readonly kind = 'directory';
   readonly #createQcow2: CreateQcow2;
   /** Calls about one volume run one after the other. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
 
   constructor(parts: { createQcow2: CreateQcow2 }) {
     this.#createQcow2 = parts.createQcow2;
+  }
+
+  offered(): Promise<boolean> {
+    return Promise.resolve(true);
   }
 
   async attach(repository: RepositoryRef, options: { create: boolean }): Promise<RepositoryRoom> {
@@ -106,7 +111,7 @@ export class DirectoryBackend implements StorageBackend {
   }
 
   createVolume(volume: VolumeRef, sizeBytes: number): Promise<FoundVolume> {
-    return this.#inTurn(volume, () =>
+    return this.#turns.take(volume.id, () =>
       this.#within(volume.repository, async (root) => {
         const volumes = await openVolumes(root, { create: true });
         if (!volumes) throw repositoryUnavailable('Its folder of volumes went away.');
@@ -120,7 +125,7 @@ export class DirectoryBackend implements StorageBackend {
   }
 
   async deleteVolume(volume: VolumeRef): Promise<void> {
-    await this.#inTurn(volume, () =>
+    await this.#turns.take(volume.id, () =>
       this.#withVolumes(volume, async (_root, volumes) => {
         await removeVolume(volumes, volume);
         return null;
@@ -201,17 +206,6 @@ export class DirectoryBackend implements StorageBackend {
       throw repositoryUnavailable(`The folder ${repository.path} cannot be used (${code}).`, {
         cause: error,
       });
-    }
-  }
-
-  async #inTurn<T>(volume: VolumeRef, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(volume.id) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    this.#turns.set(volume.id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(volume.id) === mine) this.#turns.delete(volume.id);
     }
   }
 }

@@ -13,7 +13,7 @@ import { type FoundVolume } from '../backend.js';
 import { ImageFormatError } from '../image/image-format-error.js';
 import { parseQcow2Header, QCOW2_HEADER_BYTES } from '../image/qcow2-header.js';
 import { errorCode } from '../shared/error-code.js';
-import { wholeSectors } from '../shared/whole-sectors.js';
+import { SECTOR_BYTES, wholeUnits } from '../shared/whole-units.js';
 import { type CreateQcow2 } from './qemu-img.js';
 import { below, openBytes, openEntry } from '../shared/walk.js';
 
@@ -118,7 +118,7 @@ export async function makeVolume(
   free: { freeBytes: number },
   createQcow2: CreateQcow2,
 ): Promise<FoundVolume> {
-  const wanted = wholeSectors(sizeBytes);
+  const wanted = wholeUnits(sizeBytes, SECTOR_BYTES);
   const there = await sameVolume(volumes, volume, wanted);
   if (there) return there;
   if (wanted > free.freeBytes) {

@@ -24,6 +24,23 @@ exerciseBackend(
   ['raw', 'qcow2'],
 );
 
+exerciseBackend(
+  'fake (as LVM)',
+  () => {
+    const backend = new FakeBackend({ kind: 'lvm' });
+    return Promise.resolve({
+      backend,
+      repository: { id: randomUUID(), kind: 'lvm', path: '/dev/vg0' },
+      missing: { id: randomUUID(), kind: 'lvm', path: '/dev/missing' },
+      putFile: null,
+      granularityBytes: 4 << 20,
+      restarted: () => backend,
+      close: () => Promise.resolve(),
+    });
+  },
+  ['raw'],
+);
+
 describe('a folder that is really there', () => {
   it('has the files that it has, and no path leads out of it by a link', async () => {
     const path = await mkdtemp(join(tmpdir(), 'domus-fake-'));

@@ -8,15 +8,26 @@ import {
   type VolumeFormat,
   type VolumeRef,
 } from '../../agent-contract/index.js';
-import { fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
+import { capabilityAbsent, fileNotFound, pathOutsideRepository } from '../../kernel/errors/problems.js';
 import { type FoundVolume, type RepositoryRoom, type StorageBackend } from '../backend.js';
 import { confinedSegments } from '../shared/confined-path.js';
 import { placeOf, walkToFile } from '../shared/walk.js';
-import { wholeSectors } from '../shared/whole-sectors.js';
+import { SECTOR_BYTES, wholeUnits } from '../shared/whole-units.js';
 import { FakeFaults } from './faults.js';
 import { loadFakeState, saveFakeState, type FakeRepository, type FakeState } from './state-file.js';
 
 const TEBIBYTE = 2 ** 40;
+
+/** What a kind of repository holds, as its real backend has it. */
+const KINDS: Readonly<
+  Record<
+    RepositoryRef['kind'],
+    { files: boolean; formats: readonly VolumeFormat[]; granularityBytes: number }
+  >
+> = {
+  directory: { files: true, formats: ['raw', 'qcow2'], granularityBytes: SECTOR_BYTES },
+  lvm: { files: false, formats: ['raw'], granularityBytes: 4 << 20 },
+};
 /** What a file that nobody put there is said to hold. */
 const FILE_BYTES = 8 * 1024 * 1024;
 
@@ -34,12 +45,26 @@ export class FakeBackend implements StorageBackend {
   readonly #state: FakeState;
   readonly #stateFile: string | null;
   readonly #capacityBytes: number;
+  readonly #offered: boolean;
 
-  constructor(parts: { kind?: RepositoryRef['kind']; stateFile?: string; capacityBytes?: number } = {}) {
+  constructor(
+    parts: {
+      kind?: RepositoryRef['kind'];
+      stateFile?: string;
+      capacityBytes?: number;
+      /** Whether its host has what the kind needs; true if it does not say. */
+      offered?: boolean;
+    } = {},
+  ) {
+    this.#offered = parts.offered ?? true;
     this.kind = parts.kind ?? 'directory';
     this.#stateFile = parts.stateFile ?? null;
     this.#capacityBytes = parts.capacityBytes ?? TEBIBYTE;
     this.#state = this.#stateFile === null ? { repositories: {} } : loadFakeState(this.#stateFile);
+  }
+
+  offered(): Promise<boolean> {
+    return Promise.resolve(this.#offered);
   }
 
   attach(repository: RepositoryRef, options: { create: boolean }): Promise<RepositoryRoom> {
@@ -71,10 +96,11 @@ export class FakeBackend implements StorageBackend {
   resolveFile(repository: RepositoryRef, path: string): Promise<{ absolutePath: string; sizeBytes: number }> {
     return this.faults.around('resolveFile', async () => {
       const segments = confinedSegments(path);
-      if (segments[0] === 'volumes') {
+      if (KINDS[this.kind].files && segments[0] === 'volumes') {
         throw pathOutsideRepository('"volumes" belongs to Domus; no path leads into it.');
       }
       this.#attached(repository);
+      if (!KINDS[this.kind].files) throw fileNotFound('Such a repository holds no files.');
       const real = await findReal(repository, segments);
       if (real) return real;
       if (segments.length === 0 || isMissing(segments)) throw fileNotFound(`There is no "${path}".`);
@@ -85,11 +111,14 @@ export class FakeBackend implements StorageBackend {
   createVolume(volume: VolumeRef, sizeBytes: number): Promise<FoundVolume> {
     return this.faults.around('createVolume', () => {
       const repository = this.#attached(volume.repository);
-      const wanted = wholeSectors(sizeBytes);
+      const { formats, granularityBytes } = KINDS[this.kind];
+      const wanted = wholeUnits(sizeBytes, granularityBytes);
       const there = repository.volumes[volume.id];
       if (there && (there.format !== volume.format || there.sizeBytes !== wanted)) {
         throw volumeFileExists(`Volume ${volume.id} is there, and it is another.`);
       }
+      if (!formats.includes(volume.format))
+        throw capabilityAbsent(`It holds no volumes of format ${volume.format}.`);
       if (!there && wanted > this.#roomOf(repository).freeBytes) {
         throw repositoryFull(`${wanted} bytes are wanted.`);
       }
@@ -158,7 +187,11 @@ export class FakeBackend implements StorageBackend {
 
   #roomOf(repository: FakeRepository): RepositoryRoom {
     const used = Object.values(repository.volumes).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    return { capacityBytes: this.#capacityBytes, freeBytes: this.#capacityBytes - used };
+    return {
+      capacityBytes: this.#capacityBytes,
+      freeBytes: this.#capacityBytes - used,
+      ...(this.kind === 'directory' ? {} : { granularityBytes: KINDS[this.kind].granularityBytes }),
+    };
   }
 
   #changed(repositoryId: string): void {

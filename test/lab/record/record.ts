@@ -5,17 +5,20 @@ import { eventually } from '../../support/eventually.js';
 import { type LabHost } from '../host.js';
 import { Lab } from '../lab.js';
 import * as guests from './guests.js';
+import { recordVolumeGroup } from './volume-group.js';
 
 /**
- * `npm run lab:record`: boots a Xen host, brings guests into every state there is, and writes down what Xen's own tools say
- * of them: the fixtures of the xen driver's pure functions.
+ * `npm run lab:record [-- xen | lvm]`: boots a Xen host, brings guests into every state there is, and writes down what Xen's own
+ * tools say of them: the fixtures of the xen driver's pure functions. And a volume group, and what LVM says of it, for the lvm backend's.
  */
+const [only] = process.argv.slice(2);
 const folder = join(projectRoot, 'src/hypervisor-driver/xen/__fixtures__/recorded');
+const lvmFolder = join(projectRoot, 'src/storage-backend/lvm/__fixtures__/recorded');
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-function write(name: string, text: string): void {
-  mkdirSync(join(folder, name, '..'), { recursive: true });
-  writeFileSync(join(folder, name), text);
+function write(name: string, text: string, into = folder): void {
+  mkdirSync(join(into, name, '..'), { recursive: true });
+  writeFileSync(join(into, name), text);
   say(`  ${name}`);
 }
 
@@ -140,9 +143,14 @@ async function writeRefusals(host: LabHost): Promise<void> {
 
 const lab = await Lab.open({ xen: 1, memoryMiB: 2304, note: say });
 try {
-  const old = existsSync(folder) ? readdirSync(folder).filter((name) => name !== 'README.md') : [];
-  for (const name of old) rmSync(join(folder, name), { recursive: true });
-  await lab.watched('recording', () => record(lab.host('xen-1')));
+  await lab.watched('recording', async () => {
+    const host = lab.host('xen-1');
+    if (only !== 'xen') await recordVolumeGroup(host, (name, text) => write(name, text, lvmFolder));
+    if (only === 'lvm') return;
+    const old = existsSync(folder) ? readdirSync(folder).filter((name) => name !== 'README.md') : [];
+    for (const name of old) rmSync(join(folder, name), { recursive: true });
+    await record(host);
+  });
 } finally {
   await lab.close();
 }

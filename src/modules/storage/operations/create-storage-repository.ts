@@ -8,6 +8,7 @@ import {
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import {
+  capabilityAbsent,
   hostUnreachable,
   internalError,
   objectBusy,
@@ -22,7 +23,12 @@ import { type Executor, recordRoom, requireAnswer } from '../executor.js';
 import { giveRight } from '../executor-right.js';
 import { repositoryExists, repositoryNameTaken, repositoryUnavailable } from '../storage.errors.js';
 import { insertRepository, refuseRepositoryId } from '../storage.rows.js';
-import { createStorageRepositoryInput, plainFolder } from '../storage.schema.js';
+import {
+  createStorageRepositoryInput,
+  misfits,
+  plainFolder,
+  type StorageRepositoryKind,
+} from '../storage.schema.js';
 import { announce, onExecutor, type StorageServices, withdraw } from './services.js';
 
 interface ChosenHost {
@@ -42,7 +48,7 @@ interface CreatePlan {
 
 const input = createStorageRepositoryInput.extend({ id: uuid });
 
-/** Takes a folder of a host, with whatever is in it, as a storage repository of the pool. */
+/** Takes a folder or a volume group of a host, with whatever is in it, as a storage repository of the pool. */
 export const createStorageRepository = defineOperation({
   name: 'storage_repository.create',
   input,
@@ -53,6 +59,7 @@ export const createStorageRepository = defineOperation({
     poolNotFound,
     hostNotFound,
     hostUnreachable,
+    capabilityAbsent,
     requestInvalid,
     objectBusy,
   ],
@@ -62,6 +69,8 @@ export const createStorageRepository = defineOperation({
   locks: ({ id }) => [exclusive('storage_repository', id)],
   check: async ({ links, entities }: StorageServices, asked) => {
     const { id, poolId, kind } = asked;
+    const errors = misfits(asked);
+    if (errors.length > 0) throw requestInvalid('The repository does not fit its kind.', { errors });
     await refuseRepositoryId(entities, id);
     await requirePool(entities, poolId);
     const { hosts } = await chooseHosts(entities, asked);
@@ -169,15 +178,24 @@ export const createStorageRepository = defineOperation({
 /** Simulated hosts of a pool have one storage between them, so that what is made on one is there for all. */
 async function chooseHosts(
   tx: EntityManager,
-  { poolId, hostId, shared }: { poolId: string; hostId?: string | undefined; shared: boolean },
+  {
+    poolId,
+    hostId,
+    shared,
+    kind,
+  }: { poolId: string; hostId?: string | undefined; shared: boolean; kind: StorageRepositoryKind },
 ): Promise<{ hosts: ChosenHost[]; shared: boolean }> {
-  const rows = await rowsOf<ChosenHost & { state: string; simulated: boolean }>(
+  const rows = await rowsOf<Candidate>(
     tx,
-    `select id as "hostId", epoch as "hostEpoch", state, simulated
+    `select id as "hostId", epoch as "hostEpoch", name, state, simulated,
+            $2::text = 'directory' or capabilities @> jsonb_build_array(jsonb_build_object('name', 'storage.' || $2::text)) as offers
        from host where pool_id = $1 order by id for key share`,
-    [poolId],
+    [poolId, kind],
   );
-  const plain = ({ hostId, hostEpoch }: ChosenHost): ChosenHost => ({ hostId, hostEpoch });
+  const offering = (hosts: readonly Candidate[]): ChosenHost[] => {
+    refuseLacking(hosts, kind);
+    return hosts.map(({ hostId, hostEpoch }) => ({ hostId, hostEpoch }));
+  };
   const online = rows.filter((row) => row.state === 'online');
   const everywhere = shared || (hostId === undefined && online.every((row) => row.simulated));
   const invalid = (message: string) =>
@@ -193,11 +211,33 @@ async function chooseHosts(
     const named = online.find((host) => host.hostId === hostId);
     if (!named) throw hostUnreachable('The host is not online.');
     const others = everywhere ? online.filter((host) => host !== named) : [];
-    return { hosts: [named, ...others].map(plain), shared: everywhere };
+    return { hosts: offering([named, ...others]), shared: everywhere };
   }
   if (online.length === 0) throw hostUnreachable('No host of the pool is online.');
-  if (online.length > 1 && !everywhere) throw invalid('must say which of the online hosts has the folder');
-  return { hosts: online.map(plain), shared: shared || online.length > 1 };
+  if (online.length > 1 && !everywhere) throw invalid('must say which of the online hosts has it');
+  return { hosts: offering(online), shared: shared || online.length > 1 };
+}
+
+interface Candidate extends ChosenHost {
+  readonly name: string;
+  readonly state: string;
+  readonly simulated: boolean;
+  /** Folders are offered by all, also by agents that know no other kind and name none. */
+  readonly offers: boolean;
+}
+
+function refuseLacking(hosts: readonly Candidate[], kind: StorageRepositoryKind): void {
+  const lacking = hosts.filter(({ offers }) => !offers);
+  if (lacking.length === 0) return;
+  throw capabilityAbsent(`A host does not offer storage.${kind}.`, {
+    blockers: lacking.map(({ hostId, name }) => ({
+      code: capabilityAbsent.code,
+      detail: `Host ${name} does not offer storage.${kind}.`,
+      object: { type: 'host', id: hostId },
+      operationId: null,
+      clearedBy: 'What the host lacks is installed, and its agent has looked again.',
+    })),
+  });
 }
 
 async function refusePlaceTaken(
@@ -212,7 +252,7 @@ async function refusePlaceTaken(
     [path, hosts.map((host) => host.hostId)],
   );
   if (taken.length === 0) return;
-  throw repositoryExists(`The folder ${path} is already a storage repository.`, {
+  throw repositoryExists(`${path} is already a storage repository.`, {
     blockers: taken.map(({ id, name }) => ({
       code: repositoryExists.code,
       detail: `It is ${name}.`,

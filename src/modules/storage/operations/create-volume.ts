@@ -6,7 +6,7 @@ import {
   type VolumeRef,
 } from '../../../agent-contract/index.js';
 import { rowsOf } from '../../../kernel/database/sql.js';
-import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
+import { capabilityAbsent, hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { claimed } from '../../../kernel/operations/plan.js';
@@ -26,7 +26,7 @@ import {
   volumeExists,
 } from '../storage.errors.js';
 import { insertVolume, lockRepositoryFor, refuseVolumeId, requireRepository } from '../storage.rows.js';
-import { createVolumeInput, wholeSectors } from '../storage.schema.js';
+import { createVolumeInput, formatsOf, SECTOR_BYTES, wholeUnits } from '../storage.schema.js';
 import { announce, findBytes, onExecutor, refreshRoom, type StorageServices } from './services.js';
 
 interface CreatePlan {
@@ -47,6 +47,7 @@ export const createVolume = defineOperation({
     repositoryUnavailable,
     repositoryFull,
     volumeExists,
+    capabilityAbsent,
     hostUnreachable,
     objectBusy,
   ],
@@ -58,16 +59,19 @@ export const createVolume = defineOperation({
     await refuseVolumeId(entities, id);
     await requireRepository(entities, repositoryId);
     const { hostId, repository } = await readExecutor(entities, repositoryId);
-    const { freeBytes } = await links.call(hostId, repositoryRoom, { repository });
-    if (sizeBytes > freeBytes) {
-      throw repositoryFull(`${sizeBytes} bytes are wanted and ${freeBytes} are free.`);
-    }
+    const room = await links.call(hostId, repositoryRoom, { repository });
+    const wanted = wholeUnits(sizeBytes, room.granularityBytes ?? SECTOR_BYTES);
+    if (wanted > room.freeBytes)
+      throw repositoryFull(`${wanted} bytes are wanted and ${room.freeBytes} are free.`);
   },
   accept: async (tx, asked, { operationId }) => {
     const { id, name, repositoryId, format } = asked;
-    const sizeBytes = wholeSectors(asked.sizeBytes);
     await requireRepository(tx, repositoryId);
     const repository = await lockRepositoryFor(tx, repositoryId, 'hold_volumes', 'share');
+    const { kind, granularityBytes } = repository;
+    if (!formatsOf[kind].includes(format))
+      throw capabilityAbsent(`A repository of the kind ${kind} holds no volumes of format ${format}.`);
+    const sizeBytes = wholeUnits(asked.sizeBytes, granularityBytes);
     const executor = await takeExecutor(tx, repositoryId);
     await insertVolume(tx, { id, name, repositoryId, format, sizeBytes });
     await holdForOperation(tx, id, executor.hostId, operationId);

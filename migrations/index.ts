@@ -13,6 +13,7 @@ import { OvertakenGuests20261126040900 } from './20261126040900-overtaken-guests
 import { WhoAsked20261126041718 } from './20261126041718-who-asked.js';
 import { HostControlDomain20261126061936 } from './20261126061936-host-control-domain.js';
 import { RepositoryGranularity20261126062526 } from './20261126062526-repository-granularity.js';
+import { AbandonedVolumes20261126081000 } from './20261126081000-abandoned-volumes.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -31,4 +32,5 @@ export const migrations = [
   WhoAsked20261126041718,
   HostControlDomain20261126061936,
   RepositoryGranularity20261126062526,
+  AbandonedVolumes20261126081000,
 ];

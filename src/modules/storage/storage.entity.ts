@@ -76,7 +76,8 @@ export class ExecutorEntity {
 
 @Entity('volume')
 @Index(['repositoryId', 'name'])
-@Check(`state in ('creating','ready','missing','deleting')`)
+@Index('ix_volume_abandoned', ['repositoryId'], { where: `state = 'abandoned'` })
+@Check(`state in ('creating','ready','missing','deleting','abandoned')`)
 export class VolumeEntity {
   @IdColumn() id!: string;
   @RefColumn()

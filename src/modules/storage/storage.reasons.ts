@@ -42,10 +42,14 @@ function byState<Verb extends string, State extends VolumeState>(
   states: readonly State[],
   table: Readonly<Record<Verb, readonly State[]>>,
 ): Readonly<Record<Verb, StateReason<State>>> {
-  const say = (state: State) => ({
-    detail: `It is ${state}.`,
-    clearedBy: state === 'missing' ? 'Its bytes are put back.' : 'The operation under way ends.',
-  });
+  const clearedBy: Readonly<Record<VolumeState, string>> = {
+    creating: 'The operation under way ends.',
+    ready: 'It is deleted.',
+    missing: 'Its bytes are put back.',
+    deleting: 'It is deleted once more.',
+    abandoned: 'It is deleted, by Domus itself as soon as a host can work on its storage repository.',
+  };
+  const say = (state: State) => ({ detail: `It is ${state}.`, clearedBy: clearedBy[state] });
   return Object.fromEntries(
     Object.entries<readonly State[]>(table).map(([verb, allowed]) => [
       verb,

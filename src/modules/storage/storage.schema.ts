@@ -12,10 +12,12 @@ export const repositoryKind = z
   .meta({ id: 'StorageRepositoryKind' });
 export const storageState = z.enum(['creating', 'ready', 'deleting']).meta({ id: 'StorageState' });
 export const volumeState = z
-  .enum(['creating', 'ready', 'missing', 'deleting'])
+  .enum(['creating', 'ready', 'missing', 'deleting', 'abandoned'])
   .meta({ id: 'VolumeState' })
   .describe(
-    '`missing`: its bytes are gone from the repository, by another hand. No domain can start with it until they are back.',
+    '`missing`: its bytes are gone from the repository, by another hand. No domain can start with it until they are back. ' +
+      '`abandoned`: its create ended before anybody knew what it had made, since its host was declared dead. The next host that works ' +
+      'on the repository removes what there is, and the volume is gone.',
   );
 export const attachmentState = z
   .enum(['detached', 'attached', 'unavailable'])

@@ -1,6 +1,9 @@
 export type StorageState = 'creating' | 'ready' | 'deleting';
-/** `missing`: its bytes are not where they should be. It is `ready` again when they are back. */
-export type VolumeState = StorageState | 'missing';
+/**
+ * `missing`: its bytes are not where they should be. It is `ready` again when they are back. `abandoned`: its create ended, and nobody
+ * knows what it left on the storage; whoever works on the repository next removes that, and the volume with it.
+ */
+export type VolumeState = StorageState | 'missing' | 'abandoned';
 export type RepositoryVerb = 'delete' | 'hold_volumes' | 'boot_from';
 export type VolumeVerb = 'delete' | 'attach' | 'use';
 
@@ -15,7 +18,7 @@ export const repositoryAllows: Readonly<Record<RepositoryVerb, readonly StorageS
 };
 
 export const volumeAllows: Readonly<Record<VolumeVerb, readonly VolumeState[]>> = {
-  delete: ['ready', 'missing', 'deleting'],
+  delete: ['ready', 'missing', 'deleting', 'abandoned'],
   attach: ['ready'],
   use: ['ready'],
 };

@@ -8,9 +8,13 @@ import { isProblem } from '../../kernel/errors/problem.js';
 import { appendEvent } from '../../kernel/events/append-event.js';
 import { LOG } from '../../kernel/logging/log.token.js';
 import { type Logger } from '../../kernel/logging/logger.js';
+import { type Caller, systemCaller } from '../../kernel/operations/caller.js';
+import { OperationEngine } from '../../kernel/operations/engine.js';
+import { newId } from '../../kernel/schema/values.js';
 import { type Executor } from './executor.js';
 import { stillExecutorSql } from './executor-right.js';
 import { moveExecutor } from './move-executor.js';
+import { deleteVolume } from './operations/index.js';
 import { repositoryUnavailable } from './storage.errors.js';
 
 interface Row {
@@ -19,6 +23,9 @@ interface Row {
   sizeBytes: number;
   state: 'ready' | 'missing';
 }
+
+/** Of abandoned volumes of one repository, a look. */
+const AT_ONCE = 50;
 
 type Found = { readonly sizeBytes: number; readonly allocatedBytes: number } | null;
 
@@ -35,6 +42,7 @@ export class VolumeInventory implements OnApplicationShutdown {
   constructor(
     private readonly source: DataSource,
     private readonly links: HostLink,
+    private readonly engine: OperationEngine,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
@@ -55,6 +63,22 @@ export class VolumeInventory implements OnApplicationShutdown {
       await this.look(rows.map(({ id }) => id));
     } catch (error) {
       this.log.debug({ err: error, hostId }, 'the repositories of a host could not be looked at');
+    }
+  }
+
+  /** Where volumes were abandoned that a host could remove by now. Never rejects. */
+  async lookAtAbandoned(): Promise<void> {
+    try {
+      const rows = await rowsOf<{ id: string }>(
+        this.source.manager,
+        `select distinct v.repository_id as id from volume v
+           join attachment a on a.repository_id = v.repository_id and a.state = 'attached'
+           join host h on h.id = a.host_id and h.state = 'online'
+          where v.state = 'abandoned' order by id`,
+      );
+      await this.look(rows.map(({ id }) => id));
+    } catch (error) {
+      this.log.debug({ err: error }, 'abandoned volumes could not be looked for');
     }
   }
 
@@ -110,6 +134,28 @@ export class VolumeInventory implements OnApplicationShutdown {
       const found = await this.inspect(reader, row);
       if (row.state === 'ready' && found === null) await this.turn(row, null);
       if (row.state === 'missing' && found && isTheSame(row, found)) await this.turn(row, found);
+    }
+    await this.removeAbandoned(repositoryId);
+  }
+
+  /**
+   * What creates have left whose host was declared dead, or which somebody ended: the host that has the right now takes it off the
+   * storage. A delete like anybody's, so that it is done once, under that right, and goes on whoever dies.
+   */
+  private async removeAbandoned(repositoryId: string): Promise<void> {
+    const rows = await rowsOf<{ id: string }>(
+      this.source.manager,
+      `select id from volume where repository_id = $1 and state = 'abandoned' order by id limit ${AT_ONCE}`,
+      [repositoryId],
+    );
+    for (const { id } of rows) {
+      try {
+        await this.engine.accept(deleteVolume, { volumeId: id, expected: null }, removing());
+      } catch (error) {
+        // Another replica, or somebody, was first; or the host went away again, and the next look is for the one that follows it.
+        if (!isProblem(error)) throw error;
+        this.log.info({ volumeId: id, code: error.code }, 'an abandoned volume cannot be removed yet');
+      }
     }
   }
 
@@ -185,6 +231,11 @@ async function readerOf(tx: EntityManager, repositoryId: string): Promise<Reader
 /** Bytes of another size are another volume's. One that was entered without its bytes has no size yet. */
 const isTheSame = ({ sizeBytes }: Row, found: NonNullable<Found>): boolean =>
   sizeBytes === 0 || sizeBytes === found.sizeBytes;
+
+const removing = (): Caller => ({
+  ...systemCaller(newId()),
+  reason: 'Nobody knows what its create has left on the storage.',
+});
 
 /** An operation at work on the volume knows better than a look from outside. */
 const isWorkedOn = async (tx: EntityManager, volumeId: string): Promise<boolean> =>

@@ -133,7 +133,7 @@ describe('what actions say is what the verb answers', () => {
         ),
     };
     const counts = [];
-    for (const state of ['creating', 'ready', 'deleting'])
+    for (const state of ['creating', 'ready', 'missing', 'deleting', 'abandoned'])
       for (const [used, useIt] of Object.entries(use))
         for (const [place, hosts] of Object.entries({
           nowhere: [],
@@ -152,7 +152,7 @@ describe('what actions say is what the verb answers', () => {
                 return id;
               }),
             );
-    expect(sum(counts).called).toBe(3 * 3 * 3 * 3 * 2);
+    expect(sum(counts).called).toBe(5 * 3 * 3 * 3 * 2);
   }, 120_000);
 
   it('of a volume, whoever is the executor of its repository', async () => {

@@ -1,8 +1,9 @@
 import { jest } from '@jest/globals';
 import { Dispatch } from '../../../src/agent/dispatch.js';
 import { errorText, fenceOperation, type RequestFrame, rpcCode } from '../../../src/agent-contract/index.js';
-import { armFailpoints, type FailpointName } from '../../../src/kernel/failpoint.js';
+import { armFailpoints } from '../../../src/kernel/failpoint.js';
 import { eventually } from '../../support/eventually.js';
+import { delayed, standing } from '../../support/held-calls.js';
 import { type Body, type TestHost, type TestPool, testPool } from '../../support/test-pool.js';
 
 /**
@@ -48,44 +49,7 @@ async function stubbornDomain(): Promise<string> {
   return runningDomain({ boot });
 }
 
-/** The first call of this name is on its way for as long as the test wants. Each call that arrives is in `seen`. */
-function delayed(method: string) {
-  const arrived = Promise.withResolvers<void>();
-  const seen: string[] = [];
-  let late: (() => Promise<string>) | undefined;
-
-  const real = Dispatch.prototype.answer;
-  jest.spyOn(Dispatch.prototype, 'answer').mockImplementation(function (this: Dispatch, request, caller) {
-    seen.push(request.method);
-    if (request.method !== method || late) return real.call(this, request, caller);
-    const always = { ...caller, signal: new AbortController().signal };
-    late = () => real.call(this, request, always);
-    arrived.resolve();
-    return new Promise(() => undefined);
-  });
-  return {
-    seen,
-    arrived: arrived.promise,
-    /** Now it comes; what the agent says to it. */
-    arrive: async (): Promise<Body> => JSON.parse((await late?.()) ?? '{}'),
-  };
-}
 const late = { error: { data: { code: 'call.fenced' } } };
-
-/** The first that comes by stands there for as long as the test wants. */
-function standing(point: FailpointName, step: string) {
-  const stands = Promise.withResolvers<void>();
-  const goOn = Promise.withResolvers<void>();
-  armFailpoints(async (name, passing) => {
-    if (name === point && passing.step === step) {
-      armFailpoints(undefined);
-      stands.resolve();
-      await goOn.promise;
-    }
-    return 'pass';
-  });
-  return { stands: stands.promise, goOn: goOn.resolve };
-}
 
 /** As when the operation's time is over; from now on its host is asked what came of it. */
 const doubt = (id: string): Promise<unknown> =>

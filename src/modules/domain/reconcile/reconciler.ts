@@ -82,7 +82,11 @@ export class Reconciler implements OnApplicationShutdown {
 
   private async look(): Promise<void> {
     this.looks += 1;
-    if (this.looks % THOROUGH_EVERY === 1) await this.findDifferences();
+    if (this.looks % THOROUGH_EVERY === 1) {
+      await this.findDifferences();
+      // Not waited for, like all that storage may hold up.
+      void this.volumes.lookAtAbandoned();
+    }
     if (this.looks % VOLUMES_EVERY === 0) await this.lookAtVolumes();
     await this.beginRepairs();
     await this.beginAutostarts();
@@ -114,7 +118,7 @@ export class Reconciler implements OnApplicationShutdown {
       `select id from host where stream_owner = $1 and state = 'online'`,
       [this.engine.replica.id],
     );
-    // Not waited for: storage that hangs must not hold up what is due.
+    // Storage that hangs must not hold up what is due.
     for (const { id } of hosts) void this.volumes.lookAtAllOf(id);
   }
 

@@ -146,34 +146,48 @@ export const createStorageRepository = defineOperation({
         context.transaction(async (tx) => {
           await recordRoom(tx, repository.id, first.hostId, room);
           for (const other of reached) await recordRoom(tx, repository.id, other.hostId, other);
-          await rowsOf(
-            tx,
-            `update attachment set state = 'unavailable', observed_at = now()
-              where repository_id = $1 and state = 'detached'`,
-            [repository.id],
-          );
-          await rowsOf(
-            tx,
-            `update storage_repository set state = 'ready', updated_at = now() where id = $1`,
-            [repository.id],
-          );
-          await announce(tx, 'storage_repository', 'updated', {
-            id: repository.id,
-            poolId: plan.poolId,
-            operationId: context.operationId,
-            changes: { state: 'ready' },
-          });
+          await becomeReady(tx, plan, context.operationId);
           return null;
         }),
     });
   },
-  settle: async (tx, { repository, poolId }, { operationId, outcome }) => {
-    if (outcome === 'succeeded') return;
+  settle: async (tx, plan, { operationId, outcome }) => {
+    const { repository, poolId, hosts } = plan;
+    if (outcome === 'succeeded') {
+      // On somebody's word, too: it is attached where it was to be attached first.
+      await rowsOf(
+        tx,
+        `update attachment set state = 'attached' where repository_id = $1 and host_id = $2 and state = 'detached'`,
+        [repository.id, hosts[0]?.hostId],
+      );
+      return becomeReady(tx, plan, operationId);
+    }
     // One that could not be attached never was; what is in its folder stays.
     await rowsOf(tx, `delete from storage_repository where id = $1`, [repository.id]);
     await announce(tx, 'storage_repository', 'deleted', { id: repository.id, poolId, operationId });
   },
 });
+
+/** Once: what has become ready before is let be. */
+async function becomeReady(
+  tx: EntityManager,
+  { repository: { id }, poolId }: CreatePlan,
+  operationId: string,
+): Promise<void> {
+  const made = await firstRowOf(
+    tx,
+    `update storage_repository set state = 'ready', updated_at = now() where id = $1 and state = 'creating' returning id`,
+    [id],
+  );
+  if (!made) return;
+  await rowsOf(
+    tx,
+    `update attachment set state = 'unavailable', observed_at = now() where repository_id = $1 and state = 'detached'`,
+    [id],
+  );
+  const changes = { state: 'ready' };
+  await announce(tx, 'storage_repository', 'updated', { id, poolId, operationId, changes });
+}
 
 /** Simulated hosts of a pool have one storage between them, so that what is made on one is there for all. */
 async function chooseHosts(

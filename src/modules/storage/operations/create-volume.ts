@@ -1,3 +1,4 @@
+import { type EntityManager } from 'typeorm';
 import {
   type CallOutput,
   createVolume as make,
@@ -5,11 +6,13 @@ import {
   repositoryRoom,
   type VolumeRef,
 } from '../../../agent-contract/index.js';
-import { rowsOf } from '../../../kernel/database/sql.js';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
+import { type Problem } from '../../../kernel/errors/problem.js';
 import { capabilityAbsent, hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { exclusive, shared } from '../../../kernel/operations/locks.js';
 import { claimed } from '../../../kernel/operations/plan.js';
+import { surelyRefused } from '../../../kernel/operations/surely-refused.js';
 import { uuid } from '../../../kernel/schema/values.js';
 import {
   dropHoldOfOperation,
@@ -109,25 +112,53 @@ export const createVolume = defineOperation({
       rows: true,
       run: () =>
         context.transaction(async (tx) => {
-          await rowsOf(
-            tx,
-            `update volume set state = 'ready', allocated_bytes = $2, updated_at = now() where id = $1`,
-            [volume.id, made.allocatedBytes],
-          );
-          await announce(tx, 'volume', 'updated', {
-            id: volume.id,
-            poolId: plan.poolId,
-            operationId: context.operationId,
-            changes: { state: 'ready', allocatedBytes: made.allocatedBytes },
-          });
+          await becomeReady(tx, plan, context.operationId, made.allocatedBytes);
           return null;
         }),
     });
   },
-  settle: async (tx, { volume, poolId }, { operationId, outcome }) => {
+  settle: async (tx, plan, { operationId, outcome }) => {
     await dropHoldOfOperation(tx, operationId);
-    if (outcome === 'succeeded') return;
+    // On somebody's word, too; whether its bytes are there is seen by the next look at the repository.
+    if (outcome === 'succeeded') return becomeReady(tx, plan, operationId, null);
+    const { volume, poolId } = plan;
+    const about = { id: volume.id, poolId, operationId };
+    if (await mayHaveLeftBytes(tx, operationId)) {
+      await rowsOf(tx, `update volume set state = 'abandoned', updated_at = now() where id = $1`, [
+        volume.id,
+      ]);
+      return announce(tx, 'volume', 'updated', { ...about, changes: { state: 'abandoned' } });
+    }
     await rowsOf(tx, `delete from volume where id = $1`, [volume.id]);
-    await announce(tx, 'volume', 'deleted', { id: volume.id, poolId, operationId });
+    await announce(tx, 'volume', 'deleted', about);
   },
 });
+
+/** Once: what has become ready before is let be. */
+async function becomeReady(
+  tx: EntityManager,
+  { volume: { id }, poolId }: CreatePlan,
+  operationId: string,
+  allocatedBytes: number | null,
+): Promise<void> {
+  const made = await firstRowOf(
+    tx,
+    `update volume set state = 'ready', allocated_bytes = $2, updated_at = now() where id = $1 and state = 'creating' returning id`,
+    [id, allocatedBytes],
+  );
+  const changes = { state: 'ready', allocatedBytes };
+  if (made) await announce(tx, 'volume', 'updated', { id, poolId, operationId, changes });
+}
+
+/**
+ * Its host was asked for the bytes, and nobody has taken them back: the host was declared dead, or somebody ended the operation by
+ * their word. On shared storage they would be there for good, in no inventory.
+ */
+async function mayHaveLeftBytes(tx: EntityManager, operationId: string): Promise<boolean> {
+  const make = await firstRowOf<{ state: string; error: Problem | null }>(
+    tx,
+    `select state, error from operation_step where operation_id = $1 and name = 'make'`,
+    [operationId],
+  );
+  return make !== undefined && make.state !== 'undone' && !surelyRefused(make.error);
+}

@@ -1,6 +1,7 @@
+import { type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { detachRepository, repositoryRoom } from '../../../agent-contract/index.js';
-import { rowsOf } from '../../../kernel/database/sql.js';
+import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
@@ -16,6 +17,7 @@ import {
   repositoryUnavailable,
 } from '../storage.errors.js';
 import { lockRepositoryFor } from '../storage.rows.js';
+import { type StorageState } from '../storage.states.js';
 import { refuseRepositoryNotEmpty } from '../storage.usage.js';
 import { announce, nothingBegan, onExecutor, type StorageServices, withdraw } from './services.js';
 
@@ -23,11 +25,13 @@ interface DeletePlan {
   readonly id: string;
   readonly poolId: string;
   readonly hosts: readonly Executor[];
+  /** What it was, and is again where nothing came of it. Absent in a plan of before this was kept: it was `ready`. */
+  readonly before?: StorageState;
 }
 
 /**
  * Takes the repository out of the pool and its mark off the storage. Files that Domus did not make stay where they are.
- * One that fails half-way stays `deleting`, and is deleted by asking again.
+ * One that fails with its mark off, or nobody knows, stays `deleting`, and is deleted by asking again.
  */
 export const deleteStorageRepository = defineOperation({
   name: 'storage_repository.delete',
@@ -66,7 +70,7 @@ export const deleteStorageRepository = defineOperation({
     return {
       poolId: row.poolId,
       moreLocks: hosts.map(({ hostId }) => shared('host', hostId)),
-      plan: { id: row.id, poolId: row.poolId, hosts } satisfies DeletePlan,
+      plan: { id: row.id, poolId: row.poolId, hosts, before: row.state } satisfies DeletePlan,
     };
   },
   run: async (context, plan: DeletePlan, services: StorageServices) => {
@@ -88,11 +92,23 @@ export const deleteStorageRepository = defineOperation({
         return { keptTheMark };
       },
       withdraw: async (fencing) => {
-        for (const host of plan.hosts)
-          await withdraw(context, services, host, fencing).catch((error: unknown) => {
+        let marked = true;
+        for (const host of plan.hosts) {
+          try {
+            await withdraw(context, services, host, fencing);
+            await services.links.call(
+              host.hostId,
+              repositoryRoom,
+              { repository: host.repository },
+              { signal: context.signal },
+            );
+          } catch (error) {
             // Nor must it keep alive a deletion that nobody wants any more: what stays `deleting` is deleted by asking again.
-            if (!isProblem(error, hostUnreachable)) throw error;
-          });
+            if (!isProblem(error, hostUnreachable, repositoryUnavailable)) throw error;
+            marked = false;
+          }
+        }
+        if (marked) await context.transaction((tx) => giveBack(tx, plan, context.operationId));
       },
       probe: async (fencing) => {
         const keptTheMark: string[] = [];
@@ -115,24 +131,31 @@ export const deleteStorageRepository = defineOperation({
       rows: true,
       run: () =>
         context.transaction(async (tx) => {
-          await rowsOf(tx, `delete from storage_repository where id = $1`, [plan.id]);
-          await announce(tx, 'storage_repository', 'deleted', {
-            id: plan.id,
-            poolId: plan.poolId,
-            operationId: context.operationId,
-          });
+          await removeRow(tx, plan, context.operationId);
           return null;
         }),
     });
   },
-  settle: async (tx, { id, poolId }, { operationId, outcome }) => {
-    if (outcome === 'succeeded' || !(await nothingBegan(tx, operationId))) return;
-    await rowsOf(tx, `update storage_repository set state = 'ready' where id = $1`, [id]);
-    await announce(tx, 'storage_repository', 'updated', {
-      id,
-      poolId,
-      operationId,
-      changes: { state: 'ready' },
-    });
+  settle: async (tx, plan, { operationId, outcome }) => {
+    // Also on somebody's word: whoever says that it was deleted does not find it again.
+    if (outcome === 'succeeded') await removeRow(tx, plan, operationId);
+    else if (await nothingBegan(tx, operationId)) await giveBack(tx, plan, operationId);
   },
 });
+
+/** Idempotent. */
+async function removeRow(tx: EntityManager, { id, poolId }: DeletePlan, operationId: string): Promise<void> {
+  const gone = await firstRowOf(tx, `delete from storage_repository where id = $1 returning id`, [id]);
+  if (gone) await announce(tx, 'storage_repository', 'deleted', { id, poolId, operationId });
+}
+
+async function giveBack(
+  tx: EntityManager,
+  { id, poolId, before = 'ready' }: DeletePlan,
+  operationId: string,
+): Promise<void> {
+  if (before === 'deleting') return;
+  await rowsOf(tx, `update storage_repository set state = $2 where id = $1`, [id, before]);
+  const changes = { state: before };
+  await announce(tx, 'storage_repository', 'updated', { id, poolId, operationId, changes });
+}

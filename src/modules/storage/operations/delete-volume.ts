@@ -19,6 +19,7 @@ import {
 } from '../executor.js';
 import { repositoryUnavailable, volumeBadState, volumeInUse, volumeNotFound } from '../storage.errors.js';
 import { lockVolumeFor } from '../storage.rows.js';
+import { type VolumeState } from '../storage.states.js';
 import { refuseVolumeInUse } from '../storage.usage.js';
 import {
   announce,
@@ -33,7 +34,12 @@ interface DeletePlan {
   readonly volume: VolumeRef;
   readonly poolId: string;
   readonly executor: Executor;
+  /** What it was, and is again where nothing came of it. Absent in a plan of before this was kept: it was `ready`. */
+  readonly before?: VolumeState;
 }
+
+/** Whether it has bytes is another's business then: nothing is lost if it has none. */
+const mayHaveNone: readonly VolumeState[] = ['missing', 'abandoned'];
 
 /** Removes a volume that no domain has as a disk, with its bytes. */
 export const deleteVolume = defineOperation({
@@ -74,11 +80,11 @@ export const deleteVolume = defineOperation({
       poolId: row.poolId,
       moreLocks: [shared('storage_repository', row.repositoryId), shared('host', executor.hostId)],
       claims: [claimed('volume', row.id, 'hold_rw')],
-      plan: { volume, poolId: row.poolId, executor } satisfies DeletePlan,
+      plan: { volume, poolId: row.poolId, executor, before: row.state } satisfies DeletePlan,
     };
   },
   run: async (context, plan: DeletePlan, services: StorageServices) => {
-    const { volume, executor } = plan;
+    const { volume, executor, before = 'ready' } = plan;
     await context.step('remove-bytes', {
       run: async (fencing) => {
         await onExecutor(context, services, executor, fencing, unmake, { volume });
@@ -86,10 +92,10 @@ export const deleteVolume = defineOperation({
       },
       // Bytes that are gone cannot be brought back: then it stays `deleting`, which only another delete may touch.
       undo: async (_, fencing, failure) => {
-        if (!surelyRefused(failure) && !(await findBytes(context, services, executor, fencing, volume)))
-          return;
-        const { poolId } = plan;
-        await context.transaction((tx) => becomeReady(tx, { id: volume.id, poolId }, context.operationId));
+        const kept =
+          surelyRefused(failure) || (await findBytes(context, services, executor, fencing, volume)) !== null;
+        if (kept || mayHaveNone.includes(before))
+          await context.transaction((tx) => giveBack(tx, plan, context.operationId));
       },
       probe: async (fencing) =>
         (await findBytes(context, services, executor, fencing, volume))
@@ -102,36 +108,43 @@ export const deleteVolume = defineOperation({
       rows: true,
       run: () =>
         context.transaction(async (tx) => {
-          await rowsOf(tx, `delete from hold where volume_id = $1`, [volume.id]);
-          await rowsOf(tx, `delete from volume where id = $1`, [volume.id]);
-          await announce(tx, 'volume', 'deleted', {
-            id: volume.id,
-            poolId: plan.poolId,
-            operationId: context.operationId,
-          });
+          await removeRow(tx, plan, context.operationId);
           return null;
         }),
     });
   },
-  settle: async (tx, { volume, poolId }, { operationId, outcome }) => {
+  settle: async (tx, plan, { operationId, outcome }) => {
     await dropHoldOfOperation(tx, operationId);
-    if (outcome !== 'succeeded' && (await nothingBegan(tx, operationId)))
-      await becomeReady(tx, { id: volume.id, poolId }, operationId);
+    // Also on somebody's word: whoever says that it was deleted does not find it again.
+    if (outcome === 'succeeded') await removeRow(tx, plan, operationId);
+    else if (await nothingBegan(tx, operationId)) await giveBack(tx, plan, operationId);
   },
 });
 
-async function becomeReady(
+/** Idempotent. */
+async function removeRow(
   tx: EntityManager,
-  volume: { id: string; poolId: string },
+  { volume: { id }, poolId }: DeletePlan,
   operationId: string,
 ): Promise<void> {
-  await rowsOf(tx, `update volume set state = 'ready' where id = $1`, [volume.id]);
-  await tell(tx, volume, operationId, 'ready');
+  await rowsOf(tx, `delete from hold where volume_id = $1`, [id]);
+  const gone = await firstRowOf(tx, `delete from volume where id = $1 returning id`, [id]);
+  if (gone) await announce(tx, 'volume', 'deleted', { id, poolId, operationId });
+}
+
+async function giveBack(
+  tx: EntityManager,
+  { volume: { id }, poolId, before = 'ready' }: DeletePlan,
+  operationId: string,
+): Promise<void> {
+  if (before === 'deleting') return;
+  await rowsOf(tx, `update volume set state = $2 where id = $1`, [id, before]);
+  await tell(tx, { id, poolId }, operationId, before);
 }
 
 const tell = (
   tx: EntityManager,
   { id, poolId }: { id: string; poolId: string },
   operationId: string,
-  state: 'ready' | 'deleting',
+  state: VolumeState,
 ): Promise<void> => announce(tx, 'volume', 'updated', { id, poolId, operationId, changes: { state } });

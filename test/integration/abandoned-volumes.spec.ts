@@ -148,13 +148,14 @@ describe('on simulated hosts', () => {
     const host = await executor();
     const { id } = (await pool.operate('POST', '/v1/volumes', makeInput())).target;
     await pool.source.query(`delete from volume where id = $1`, [id]);
-    const { stands } = standing('turn-back.before');
+    const { stands, goOn } = standing('turn-back.before');
     const asked = await pool.rest('POST', '/v1/volumes', { ...makeInput(), id, sizeBytes: 8192 });
     await stands;
     await declaredDead(host);
     expect(await read(`/v1/operations/${asked.body.id}`)).toMatchObject({ state: 'failed' });
     expect((await pool.rest('GET', `/v1/volumes/${id}`)).status).toBe(404);
     expect(await bytesOf(id)).toMatchObject({ sizeBytes: 4096 });
+    goOn();
   }, 60_000);
 
   it("somebody's word that it failed leaves no bytes either; the word that it succeeded makes it ready", async () => {

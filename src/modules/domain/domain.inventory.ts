@@ -55,7 +55,7 @@ export class DomainInventory extends InventorySink {
       await recordHostFacts(tx, hostId, frame);
     });
     const unknown = await this.apply(hostId, frame.domains, 'snapshot');
-    await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
+    await this.haltTheMissing(hostId, frame.domains);
     await this.revisit(hostId);
     await this.unknownGuests.meet(hostId, unknown);
     void this.volumes.lookAtAllOf(hostId);
@@ -68,7 +68,7 @@ export class DomainInventory extends InventorySink {
     await this.revisit(hostId);
     const different = await differing(this.source.manager, hostId, frame.domains);
     const unknown = await this.apply(hostId, different, 'snapshot');
-    await this.haltTheMissing(hostId, new Set(frame.domains.map((domain) => domain.id)));
+    await this.haltTheMissing(hostId, frame.domains);
     await this.unknownGuests.meet(hostId, unknown);
     if (different.length > 0) this.reconciler.wake();
   }
@@ -138,14 +138,17 @@ export class DomainInventory extends InventorySink {
   }
 
   /**
-   * Domains that should be on this host and that it does not know: it was restarted, or its folder was removed. The host is
+   * Domains that should be on this host and of whose run it does not know: it was restarted, or its folder was removed; or nobody
+   * knew whether a start had begun the guest, and the host has nothing but what is left of the run before. The host is
    * asked once more about each: a guest that was started while the snapshot was under way must not lose its claim.
    */
-  private async haltTheMissing(hostId: string, present: ReadonlySet<string>): Promise<void> {
+  private async haltTheMissing(hostId: string, present: readonly ObservedDomain[]): Promise<void> {
+    const generations = new Map(present.map(({ id, generation }) => [id, generation]));
     const expected = await domainsOn(this.source.manager, hostId, livingStates);
-    for (const { id, generation } of expected.filter((row) => !present.has(row.id))) {
+    for (const { id, generation } of expected) {
+      if ((generations.get(id) ?? 0) >= generation) continue;
       const { domain } = await this.links.call(hostId, inspectDomain, { domainId: id });
-      if (domain) continue;
+      if (domain && (domain.generation >= generation || livingStates.includes(domain.state))) continue;
       const reason = 'The host does not know the guest: it was restarted, or the guest was removed by hand.';
       const gone = { id, generation, state: 'halted' as const, pid: null, since: null, reason };
       await this.write(hostId, gone, { kind: 'confirmed' });

@@ -4,7 +4,7 @@ import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { type Ending } from '../../kernel/operations/define-operation.js';
 import { dropHolds, keepHolds } from '../storage/index.js';
 import { type DomainRow, findAndLockDomain, lockDomain } from './domain.rows.js';
-import { type DomainState } from './domain.schema.js';
+import { type DesiredState, type DomainState } from './domain.schema.js';
 import { livingStates } from './domain.states.js';
 import { ruleFor } from './reconcile/differences.js';
 import { reconcileDomain, reconcileEnded } from './reconcile/reconcile-domain.js';
@@ -292,9 +292,25 @@ export async function doubtDomain(tx: EntityManager, domainId: string): Promise<
   await writeReport(tx, row, { state: 'unknown', pid: null, reason, generation, since: null }, null);
 }
 
+/** A start that was in doubt was refused, so nothing of this generation runs: the domain is what it was before. */
+export async function clearDoubt(
+  tx: EntityManager,
+  was: Report & { readonly id: string },
+  operationId: string,
+): Promise<void> {
+  const row = await findAndLockDomain(tx, was.id);
+  if (row?.state !== 'unknown' || row.stateSince !== null || row.generation !== was.generation) return;
+  await writeReport(tx, row, was, operationId);
+}
+
 /** An operation on the domain has ended: a guest that is gone keeps nothing, and what is, is held against what was asked. */
-export async function settleDomain(tx: EntityManager, domainId: string, ending: Ending): Promise<void> {
-  await reconcileEnded(tx, await freeIfGone(tx, domainId, ending.operationId), ending);
+export async function settleDomain(
+  tx: EntityManager,
+  domainId: string,
+  ending: Ending,
+  desiredBefore?: DesiredState,
+): Promise<void> {
+  await reconcileEnded(tx, await freeIfGone(tx, domainId, ending.operationId), ending, desiredBefore);
 }
 
 /**

@@ -58,6 +58,19 @@ it('a guest that its host does not know is not said to run', async () => {
   await eventually(async () => (await pool.domain(id)).state === 'halted', { what: 'that it is over' });
 });
 
+it('a start of which nobody knew is over once its host has nothing but what is left of the run before', async () => {
+  const id = await started();
+  const { generation } = await pool.domain(id);
+  await succeeds('POST', `/v1/domains/${id}/force-off`);
+  // As a start leaves it that was in doubt, when somebody has said that it failed.
+  await pool.source.query(
+    `update domain set state = 'unknown', state_since = null, host_id = last_host_id, generation = generation + 1 where id = $1`,
+    [id],
+  );
+  await eventually(async () => (await pool.domain(id)).state === 'halted', { what: 'that it is over' });
+  expect(await pool.domain(id)).toMatchObject({ hostId: null, generation: generation + 1 });
+});
+
 it('nothing is written where nothing differs', async () => {
   const id = await started();
   const over = await started();

@@ -1,6 +1,7 @@
+import { type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { forgetDomain, inspectDomain } from '../../../agent-contract/index.js';
-import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
+import { firstRowOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
 import { hostUnreachable, objectBusy } from '../../../kernel/errors/problems.js';
 import { appendEvent } from '../../../kernel/events/append-event.js';
@@ -100,25 +101,34 @@ export const deleteDomain = defineOperation({
       rows: true,
       run: () =>
         context.transaction(async (tx) => {
-          await rowsOf(
-            tx,
-            `with gone as (delete from domain where id = $1 returning id, generation)
-             insert into retired_domain (id, generation) select id, generation from gone where generation > 0
-             on conflict (id) do update set generation = greatest(retired_domain.generation, excluded.generation), at = now()`,
-            [domainId],
-          );
-          await appendEvent(tx, {
-            type: 'domain.deleted',
-            object: { type: 'domain', id: domainId },
-            poolId: plan.poolId,
-            operationId: context.operationId,
-            changes: {},
-          });
+          await removeRows(tx, plan, context.operationId);
           return null;
         }),
     });
   },
+  settle: async (tx, plan, { operationId, outcome }) => {
+    // On somebody's word, too: whoever says that it was deleted does not find it again.
+    if (outcome === 'succeeded') await removeRows(tx, plan, operationId);
+  },
 });
+
+/** Idempotent. */
+async function removeRows(
+  tx: EntityManager,
+  { domainId, poolId }: DeletePlan,
+  operationId: string,
+): Promise<void> {
+  const gone = await firstRowOf(
+    tx,
+    `with gone as (delete from domain where id = $1 returning id, generation), retired as (
+       insert into retired_domain (id, generation) select id, generation from gone where generation > 0
+       on conflict (id) do update set generation = greatest(retired_domain.generation, excluded.generation), at = now())
+     select id from gone`,
+    [domainId],
+  );
+  const object = { type: 'domain', id: domainId };
+  if (gone) await appendEvent(tx, { type: 'domain.deleted', object, poolId, operationId, changes: {} });
+}
 
 /** A host that is away must not keep a domain alive: when it is back, its snapshot names a domain that nobody knows. */
 const isAway = (error: unknown): boolean => isProblem(error, hostUnreachable) && error.hadNoEffect;

@@ -2,7 +2,16 @@ import { askShutdown, awaitHalt, forceOff, inspectDomain } from '../../../agent-
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
 import { domainDidNotHalt } from '../domain.errors.js';
 import { livingStates } from '../domain.states.js';
-import { askHost, type DomainPlan, type DomainServices, onHost, record, withdraw } from './services.js';
+import {
+  askHost,
+  type DomainPlan,
+  type DomainServices,
+  gone,
+  onHost,
+  record,
+  type StartingPlan,
+  withdraw,
+} from './services.js';
 
 export interface HaltPlan extends DomainPlan {
   readonly deadlineSeconds: number;
@@ -71,21 +80,11 @@ export async function foundEnded<R>(
   return { happened: true, result };
 }
 
-/** What is written of a guest that its host does not know. */
-const gone = ({ domainId, generation }: DomainPlan) => ({
-  id: domainId,
-  generation,
-  state: 'halted' as const,
-  pid: null,
-  since: null,
-  reason: null,
-});
-
 /** Ends the guest and writes that it is gone. Idempotent. */
 export async function forceOffGuest(
   context: Pick<Context, 'signal' | 'transaction' | 'operationId'>,
   services: DomainServices,
-  plan: DomainPlan,
+  plan: StartingPlan,
   fencing: StepFencing,
 ): Promise<null> {
   const { domainId, generation } = plan;
@@ -96,6 +95,8 @@ export async function forceOffGuest(
     { domainId },
     { signal: context.signal },
   );
-  await record(context, plan, domain ?? gone(plan));
+  // What the host still has of a run before says nothing about this one.
+  const known = domain && domain.generation >= generation ? domain : null;
+  await record(context, plan, known ?? gone(plan));
   return null;
 }

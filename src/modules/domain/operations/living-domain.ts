@@ -67,6 +67,13 @@ export async function acceptOnLiving<Extra extends object>(
   return {
     poolId: domain.poolId,
     moreLocks: [shared('host', domain.hostId)],
-    plan: { domainId, hostId: domain.hostId, hostEpoch: host.epoch, generation: domain.generation, ...extra },
+    plan: {
+      domainId,
+      hostId: domain.hostId,
+      hostEpoch: host.epoch,
+      generation: domain.generation,
+      desiredBefore: domain.desiredState,
+      ...extra,
+    },
   };
 }

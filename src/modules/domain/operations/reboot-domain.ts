@@ -10,7 +10,7 @@ import { shutdownDomainInput } from '../domain.schema.js';
 import { specFor } from '../domain-spec.js';
 import { type HaltPlan, haltGuest } from './halt-guest.js';
 import { acceptOnLiving, askItsHost } from './living-domain.js';
-import { type DomainServices, doubt, settle } from './services.js';
+import { type DomainServices, doubt, endedOf, settle } from './services.js';
 import { foundStarted, startGuest, undoStart } from './start-guest.js';
 
 /**
@@ -53,10 +53,10 @@ export const rebootDomain = defineOperation({
             generation,
           ]);
           const spec = await specFor(tx, domain, await disksOf(tx, plan.domainId), plan.hostId, generation);
-          return { generation, spec };
+          return { generation, spec, before: endedOf(domain) };
         }),
     });
-    const started = { ...plan, generation: next.generation };
+    const started = { ...plan, generation: next.generation, before: next.before };
     await context.step('start-guest', {
       run: async (fencing) => {
         await startGuest(context, services, started, fencing, next.spec);

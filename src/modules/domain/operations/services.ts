@@ -14,6 +14,8 @@ import {
   type OvertakenAttempt,
   type StepFencing,
 } from '../../../kernel/operations/define-operation.js';
+import { type DomainRow } from '../domain.rows.js';
+import { type DesiredState } from '../domain.schema.js';
 import { applyObserved, doubtDomain, type Report, settleDomain } from '../observed.js';
 
 /** What every operation on a domain works with. */
@@ -28,9 +30,38 @@ export interface DomainPlan {
   readonly hostId: string;
   readonly hostEpoch: number;
   readonly generation: number;
+  /** What was asked of it before, and is again where it fails and nobody can say how it is. Absent in a plan of before this was kept. */
+  readonly desiredBefore?: DesiredState;
   /** Operations whose place this one took; its calls tell the host. */
   readonly overtakes?: readonly OvertakenAttempt[];
 }
+
+/** How a domain had ended before it was to be started. */
+export interface Ended {
+  readonly state: 'halted' | 'crashed';
+  readonly reason: string | null;
+}
+
+/** Of a domain that is to be started: what it was, and is again where its host never had a guest of the new generation. */
+export interface StartingPlan extends DomainPlan {
+  /** Absent in a plan of before this was kept: it was halted. */
+  readonly before?: Ended;
+}
+
+const HALTED: Ended = { state: 'halted', reason: null };
+
+/** As the row of a domain says that is about to be started. */
+export const endedOf = ({ state, stateReason }: Pick<DomainRow, 'state' | 'stateReason'>): Ended =>
+  state === 'crashed' ? { state, reason: stateReason } : HALTED;
+
+/** What is written of the plan's generation when its host does not know it. */
+export const gone = ({ domainId, generation, before = HALTED }: StartingPlan): Report & { id: string } => ({
+  id: domainId,
+  generation,
+  pid: null,
+  since: null,
+  ...before,
+});
 
 type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
 
@@ -99,7 +130,7 @@ export async function record(
 
 /** Ends every operation on a domain: a guest that is gone keeps nothing, whatever the operation came to. */
 export const settle = (tx: EntityManager, plan: DomainPlan, ending: Ending): Promise<void> =>
-  settleDomain(tx, plan.domainId, ending);
+  settleDomain(tx, plan.domainId, ending, plan.desiredBefore);
 
 /** Given up on, with nobody knowing what came of it: a guest that may run keeps all it took. */
 export const doubt = (tx: EntityManager, plan: DomainPlan): Promise<void> => doubtDomain(tx, plan.domainId);

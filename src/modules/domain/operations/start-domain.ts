@@ -19,10 +19,10 @@ import { disksOf, lockDomainFor, refuseWhileOvertaken } from '../domain.rows.js'
 import { repositoriesOf, specFor } from '../domain-spec.js';
 import { claimHost, hostsAway } from '../placement.js';
 import { because, noteAsked } from '../reconcile/asked.js';
-import { type DomainPlan, type DomainServices, doubt, settle } from './services.js';
+import { type DomainServices, doubt, endedOf, settle, type StartingPlan } from './services.js';
 import { foundStarted, startGuest, undoStart } from './start-guest.js';
 
-export interface StartPlan extends DomainPlan {
+export interface StartPlan extends StartingPlan {
   readonly spec: DomainSpec;
 }
 
@@ -81,6 +81,8 @@ export const startDomain = defineOperation({
         hostEpoch: room.hostEpoch,
         generation,
         spec,
+        before: endedOf(domain),
+        desiredBefore: domain.desiredState,
       } satisfies StartPlan,
     };
   },

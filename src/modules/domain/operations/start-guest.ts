@@ -5,8 +5,9 @@ import { callTimedOut, hostUnreachable, internalError } from '../../../kernel/er
 import { type OperationContext, type StepFencing } from '../../../kernel/operations/define-operation.js';
 import { surelyRefused } from '../../../kernel/operations/surely-refused.js';
 import { livingStates } from '../domain.states.js';
+import { clearDoubt } from '../observed.js';
 import { forceOffGuest } from './halt-guest.js';
-import { askHost, type DomainPlan, type DomainServices, onHost, record } from './services.js';
+import { askHost, type DomainServices, gone, onHost, record, type StartingPlan } from './services.js';
 
 type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operationId'>;
 
@@ -19,7 +20,7 @@ type Context = Pick<OperationContext<string>, 'signal' | 'transaction' | 'operat
 export async function startGuest(
   context: Context,
   services: DomainServices,
-  plan: DomainPlan,
+  plan: StartingPlan,
   fencing: StepFencing,
   spec: DomainSpec,
 ): Promise<void> {
@@ -36,28 +37,32 @@ export async function startGuest(
 export async function foundStarted<R>(
   context: Context,
   services: DomainServices,
-  plan: DomainPlan,
+  plan: StartingPlan,
   fencing: StepFencing,
   result: R,
 ): Promise<{ happened: true; result: R } | { happened: false }> {
   return (await askHost(context, services, plan, fencing)) ? { happened: true, result } : { happened: false };
 }
 
-/** Takes a start back: nothing runs afterwards, and a late call of that start is refused. A refused one began nothing. */
+/**
+ * Takes a start back: nothing runs afterwards, and a late call of that start is refused. A refused one began nothing. Where no
+ * guest was begun the domain is what it was before.
+ */
 export async function undoStart(
   context: Context,
   services: DomainServices,
-  plan: DomainPlan,
+  plan: StartingPlan,
   fencing: StepFencing,
   failure: Problem | null,
 ): Promise<void> {
   if (!surelyRefused(failure)) await forceOffGuest(context, services, plan, fencing);
+  else await context.transaction((tx) => clearDoubt(tx, gone(plan), context.operationId));
 }
 
 async function runsAfterAll(
   context: Context,
   services: DomainServices,
-  plan: DomainPlan,
+  plan: StartingPlan,
   fencing: StepFencing,
 ): Promise<boolean> {
   const { domainId, generation, hostId } = plan;

@@ -56,6 +56,7 @@ export async function reconcileEnded(
   tx: EntityManager,
   domain: Judged,
   { operationId, outcome }: Ending,
+  desiredBefore?: Judged['desiredState'],
 ): Promise<void> {
   if (outcome === 'succeeded') return reconcileDomain(tx, domain);
   const repair = await repairOf(tx, domain.id);
@@ -63,7 +64,9 @@ export async function reconcileEnded(
     if (repair.tries >= MOST_TRIES) return giveUp(tx, domain, repair.tries, operationId);
     return schedule(tx, domain.id, repair.action, repair.tries);
   }
-  if (domain.state !== 'unknown') await setDesired(tx, domain, asAsked(domain.state));
+  // Of one that nobody can see what was asked in vain must not be done by a repair once it is seen again.
+  const desired = domain.state === 'unknown' ? desiredBefore : asAsked(domain.state);
+  if (desired) await setDesired(tx, domain, desired);
 }
 
 /** A repair could not even be begun: that counts as a try. */

@@ -167,4 +167,37 @@ describe('after its host has booted', () => {
     expect(await states([slow, mine])).toEqual(['running', 'halted']);
     expect(startsOf(mine)).toBe(1);
   }, 60_000);
+
+  it('one that is cancelled starts nothing more, and leaves nothing open; the next boot begins anew', async () => {
+    const slow = await domainOf({ policy: 'always', order: 0, delaySeconds: 600 });
+    const later = await domainOf({ policy: 'always', order: 1 });
+    await start(slow);
+    await host.reboot();
+    const startOf = async (domainId: string): Promise<Body> =>
+      (
+        await pool.source.query(
+          `select ended_at is not null as ended, problem->>'code' as problem from boot_start where domain_id = $1`,
+          [domainId],
+        )
+      )[0];
+    await eventually(async () => (await startOf(slow))?.ended, { within: 10_000, what: 'the first start' });
+    const [{ id }] = await autostarts();
+    await pool.rest('POST', `/v1/operations/${id}/cancel`);
+    expect(await pool.ended(id)).toMatchObject({ state: 'cancelled' });
+    expect(await startOf(later)).toEqual({ ended: true, problem: 'operation.cancelled' });
+    expect(await states([slow, later])).toEqual(['running', 'halted']);
+    await pool.restartServer();
+    await eventually(async () => (await pool.domain(slow)).state === 'running', { within: 10_000 });
+    expect([await autostarts(), startsOf(later)]).toMatchObject([[{ id, state: 'cancelled' }], 0]);
+
+    await pool.rest(
+      'PATCH',
+      `/v1/domains/${slow}`,
+      { autostart: { policy: 'always', order: 0, delaySeconds: 0 } },
+      { 'if-match': '*' },
+    );
+    await host.reboot();
+    expect(await autostarted(2)).toMatchObject({ state: 'succeeded' });
+    expect(startsOf(later)).toBe(1);
+  }, 90_000);
 });

@@ -66,4 +66,13 @@ export const autostartHost = defineOperation({
       },
     });
   },
+  settle: async (tx, { hostId, bootId }, { operationId }) => {
+    // It was taken back, or its time was over: nobody starts these any more, until the next boot writes down its own.
+    await rowsOf(
+      tx,
+      `update boot_start set ended_at = now(), problem = (select error from operation where id = $3)
+        where host_id = $1 and boot_id = $2 and ended_at is null`,
+      [hostId, bootId, operationId],
+    );
+  },
 });

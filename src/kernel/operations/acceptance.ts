@@ -79,7 +79,7 @@ const insert: Statement = {
     ), accepted as (
       insert into operation (id, kind, target_type, target_id, pool_id, actor, reason, input, state, trace_id,
         priority, parent_id, past_no_return, progress, started_at, ended_at)
-      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $14, $15, case when $9 = 'succeeded' then 100 end,
+      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $14, $15, case when $9 = 'succeeded' then 100 else 0 end,
         case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end)
       returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
         to_char(${estimatedEndSql('operation')} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as estimate,
@@ -88,7 +88,7 @@ const insert: Statement = {
       delete from object_lock where operation_id = $1 and $9 = 'succeeded'
     ), told as (
       insert into event (type, object_type, object_id, pool_id, operation_id, changes)
-      select type, 'operation', $1, $5, $1, $11::jsonb || jsonb_build_object('state', $9::text)
+      select type, 'operation', $1, $5, $1, $11::jsonb || jsonb_build_object('state', $9::text, 'progress', case when $9 = 'succeeded' then 100 else 0 end)
       from unnest(case when $9 = 'succeeded' then array['operation.created', 'operation.ended'] else array['operation.created'] end) as type
     ), published as (
       insert into outbox (topic, operation_id, publication) select 'operation', $1, 1 where $9 = 'queued' returning id
@@ -217,7 +217,7 @@ export async function decide(
     target: { type: target.type, id: target.id },
     poolId: judged?.poolId ?? null,
     parentId: child?.parentId ?? null,
-    progress: ended ? 100 : null,
+    progress: ended ? 100 : 0,
     steps: [],
     error: null,
     waitsFor: row.waits_for,

@@ -25,6 +25,7 @@ export interface Claimed {
   readonly state: OperationState;
   readonly past_no_return: boolean;
   readonly turned_back: TurnedBack | null;
+  readonly progress: number | null;
   /** How much is left of the operation's time. */
   readonly left_ms: number;
   readonly steps: readonly JournalledStep[];
@@ -74,7 +75,7 @@ const claim: Statement = {
       select 'operation.updated', 'operation', id, pool_id, id, jsonb_build_object('state', state)
       from claimed where attempt = 1
     )
-    select id, kind, attempt, input, actor, reason, trace_id, pool_id, state, past_no_return, turned_back,
+    select id, kind, attempt, input, actor, reason, trace_id, pool_id, state, past_no_return, turned_back, progress,
       (extract(epoch from deadline_at - now()) * 1000)::int as left_ms,
       coalesce((select jsonb_agg(jsonb_build_object('name', s.name, 'state', s.state, 'result', s.result, 'error', s.error))
         from operation_step s where s.operation_id = claimed.id), '[]') as steps

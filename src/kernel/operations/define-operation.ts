@@ -65,8 +65,11 @@ export interface OperationContext<Step extends string> {
    * fails where nothing that it did could be undone anyway, and what it asked for last was refused: then nothing happened.
    */
   pointOfNoReturn(): Promise<void>;
-  /** 0–100, or null when nobody can say. Written at most a few times a second. */
-  progress(percent: number | null): void;
+  /**
+   * How much of the step under way is done, 0–100, for one that takes seconds and can tell. What the whole operation shows follows
+   * from that and from the steps before; it never falls. Written at most a few times a second.
+   */
+  progress(percent: number): void;
   /** One short transaction, refused when a newer attempt has begun. Events and rows that belong together go in one. */
   transaction<R>(work: (tx: EntityManager) => Promise<R>): Promise<R>;
 }
@@ -91,6 +94,11 @@ export interface StepWork<R> {
    * that was done, it is simply done, since nobody but the database has to be asked.
    */
   readonly rows?: true;
+  /**
+   * It waits for somebody who cannot say how far he is: then the time is its progress. `since`: from when on, by this server's clock,
+   * also for a runner that took over.
+   */
+  readonly waits?: { readonly since: number; readonly atMostMs: number };
   /**
    * Asks whether the step had its effect, once nobody else can say, and never acts late: the caller may have turned to
    * something else. What it says must stay true: it fences the host first, so that no older attempt acts after it. The problem of a host that does not answer means that it cannot be known yet. Without it the

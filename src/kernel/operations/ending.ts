@@ -65,6 +65,7 @@ export async function endOperation(
   const changes = {
     state: outcome.state,
     error: outcome.error ?? null,
+    ...(outcome.state === 'succeeded' && { progress: 100 }),
     ...('actor' in by ? { resolvedBy: by.actor } : {}),
   };
   markAppended(tx);

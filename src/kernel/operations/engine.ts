@@ -40,6 +40,7 @@ import { priorities } from './priority.js';
 import { inOrder, type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
 import { republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
+import { StepHistory } from './step-history.js';
 import { type Terms } from './terms.js';
 
 export interface AcceptOptions {
@@ -106,6 +107,7 @@ export class OperationEngine {
         cancel: (operationId, by) => this.cancel(operationId, by),
         mayHaveEnded: (operationId, signal) => this.endings.next(operationId, signal),
       }),
+      stepHistory: new StepHistory(pool, now),
       log,
       onAppended: () => options.events?.poke(),
       onFreed: (objects) => this.inBackground(this.giveTurns(objects)),

@@ -26,6 +26,23 @@ const done: Statement = {
     where s.operation_id = fence.id and s.position = $3 returning s.position`,
 };
 
+/** SQL of what an operation, whose row is `mine`, shows of itself from now on. It never falls, whoever ran it before; said once. */
+const raised = (percent: string): string => `changed as (
+      update operation o set progress = ${percent}, progress_at = now() from mine
+      where o.id = mine.id and coalesce(o.progress, -1) < ${percent} returning o.id, o.pool_id
+    ), told as (
+      insert into event (type, object_type, object_id, pool_id, operation_id, changes)
+      select 'operation.updated', 'operation', id, pool_id, id, jsonb_build_object('progress', ${percent}) from changed
+    )`;
+const MINE = `select o.id from operation o where o.id = $1 and o.attempt = $2 and o.ended_at is null for no key update`;
+
+const doneAt: Statement = {
+  name: 'operation_step_done_at',
+  text: `with mine as (${MINE}), ${raised('$5::int')}
+    update operation_step s set state = 'done', result = $4, ended_at = now() from mine
+    where s.operation_id = mine.id and s.position = $3 returning s.position`,
+};
+
 const failed: Statement = {
   name: 'operation_step_failed',
   text: `with fence as (${FENCE})
@@ -54,13 +71,7 @@ const noReturn: Statement = {
 
 const progress: Statement = {
   name: 'operation_progress',
-  text: `with changed as (
-      update operation o set progress = $3, progress_at = now() where o.id = $1 and o.attempt = $2 and o.ended_at is null returning o.id, o.pool_id
-    ), told as (
-      insert into event (type, object_type, object_id, pool_id, operation_id, changes)
-      select 'operation.updated', 'operation', id, pool_id, id, jsonb_build_object('progress', $3::int) from changed
-    )
-    select id from changed`,
+  text: `with mine as (${MINE}), ${raised('$3::int')} select id from mine`,
 };
 
 const fence: Statement = { name: 'operation_fence', text: FENCE };
@@ -76,8 +87,12 @@ export class Journal {
     return this.write(this.pool, intent, [position, name]);
   }
 
-  done(position: number, result: unknown): Promise<void> {
-    return this.write(this.pool, done, [position, JSON.stringify(result ?? null)]);
+  /** `percent`: what the operation shows from then on; null: as before. */
+  done(position: number, result: unknown, percent: number | null): Promise<void> {
+    const values = [position, JSON.stringify(result ?? null)];
+    return percent === null
+      ? this.write(this.pool, done, values)
+      : this.write(this.pool, doneAt, [...values, percent]);
   }
 
   failed(position: number, error: Problem): Promise<void> {
@@ -96,7 +111,7 @@ export class Journal {
     return this.write(this.pool, noReturn, []);
   }
 
-  progress(percent: number | null): Promise<void> {
+  progress(percent: number): Promise<void> {
     return this.write(this.pool, progress, [percent]);
   }
 

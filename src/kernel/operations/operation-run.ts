@@ -23,10 +23,10 @@ import {
 import { type EngineTiming, type Log } from './engine-options.js';
 import { Journal } from './journal.js';
 import { type Lease } from './lease.js';
+import { RunProgress } from './run-progress.js';
+import { type StepTimes } from './step-history.js';
 import { NothingMoreToUndo, OutcomeUnknown } from './superseded.js';
 import { surelyRefused } from './surely-refused.js';
-
-const PROGRESS_EVERY_MS = 300;
 
 /** `forward`; `asking`: not a step is done before it is known what came of the last one; `back`: only to undo what was done. */
 export type Direction = 'forward' | 'asking' | 'back';
@@ -41,6 +41,10 @@ export interface RunParts {
   readonly committed: boolean;
   /** In the order of the definition. */
   readonly stepNames: readonly string[];
+  /** How long they usually take. */
+  readonly stepTimes: Promise<StepTimes>;
+  /** What the operation shows already. */
+  readonly progress: number;
   /** By name; what this attempt adds stays in it, so that a repeated `run` goes on where it was. */
   readonly steps: Map<string, JournalledStep>;
   /** Aborted when the operation's time is over. */
@@ -72,8 +76,7 @@ export class OperationRun implements OperationContext<string> {
   private past: boolean;
   private timeOver: AbortSignal;
   private limit: AbortSignal;
-  private percent: number | null | undefined;
-  private progressTimer: NodeJS.Timeout | undefined;
+  private readonly shown: RunProgress;
 
   constructor(private readonly parts: RunParts) {
     this.operationId = parts.lease.operationId;
@@ -83,6 +86,7 @@ export class OperationRun implements OperationContext<string> {
     this.past = parts.committed;
     this.timeOver = parts.timeOver;
     this.limit = AbortSignal.any([parts.lease.lost, parts.timeOver]);
+    this.shown = new RunProgress(parts);
   }
 
   get signal(): AbortSignal {
@@ -117,10 +121,13 @@ export class OperationRun implements OperationContext<string> {
     steps.set(name, { name, state: 'intent', result: null, error: null });
     if (failpoint) await failpoint('step.after-intent', passing);
     this.remember(name, work);
+    this.shown.begin(position, work.waits);
     try {
       const result = asStored(await this.try(name, work.run, known !== undefined));
+      const percent = await this.shown.end();
       if (failpoint) await failpoint('step.before-done', passing);
-      await persist(() => journal.done(position, result));
+      await persist(() => journal.done(position, result, percent));
+      if (percent !== null) this.parts.onAppended();
       steps.set(name, { name, state: 'done', result, error: null });
       if (failpoint) await failpoint('step.after-done', passing);
       return result;
@@ -128,6 +135,8 @@ export class OperationRun implements OperationContext<string> {
       this.parts.lease.lost.throwIfAborted();
       if (error instanceof OutcomeUnknown || isDatabaseUnavailable(error)) throw error;
       throw await this.fail(name, this.asProblem(error, name));
+    } finally {
+      this.shown.close();
     }
   }
 
@@ -195,15 +204,8 @@ export class OperationRun implements OperationContext<string> {
     if (failpoint) await failpoint('no-return.after', passing);
   }
 
-  progress(percent: number | null): void {
-    const value = percent === null ? null : Math.min(100, Math.max(0, Math.round(percent)));
-    if (value === this.percent || this.signal.aborted) return;
-    this.percent = value;
-    this.progressTimer ??= setTimeout(() => {
-      this.progressTimer = undefined;
-      // Progress is worth no repetition: the next figure comes anyway, and a lost lease is seen by the next step.
-      this.parts.journal.progress(this.percent ?? null).then(this.parts.onAppended, () => undefined);
-    }, PROGRESS_EVERY_MS);
+  progress(percent: number): void {
+    if (!this.signal.aborted) this.shown.report(percent / 100);
   }
 
   async transaction<R>(work: (tx: EntityManager) => Promise<R>): Promise<R> {
@@ -215,7 +217,7 @@ export class OperationRun implements OperationContext<string> {
   }
 
   close(): void {
-    clearTimeout(this.progressTimer);
+    this.shown.close();
   }
 
   private positionOf(name: string): number {

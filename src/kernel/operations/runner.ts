@@ -18,6 +18,7 @@ import { type LockedObject } from './lock-table.js';
 import { type Children } from './children.js';
 import { OperationRun } from './operation-run.js';
 import { type OperationRegistry, type RegisteredOperation } from './registry.js';
+import { type StepHistory } from './step-history.js';
 import { OperationSuperseded, OutcomeUnknown } from './superseded.js';
 import { goOn, turnBack } from './turn-back.js';
 
@@ -47,6 +48,7 @@ export interface RunnerParts {
   readonly processId: string;
   readonly timing: EngineTiming;
   readonly children: Children;
+  readonly stepHistory: StepHistory;
   readonly budgets: Budgets;
   readonly log: Log;
   readonly onAppended: () => void;
@@ -145,7 +147,7 @@ export class Runner {
     plan: unknown,
     persist: <R>(write: () => Promise<R>) => Promise<R>,
   ): Promise<Outcome> {
-    const { dataSource, timing, log, onAppended, children } = this.parts;
+    const { dataSource, timing, log, onAppended, children, stepHistory } = this.parts;
     const pool = poolOf(dataSource);
     const times = new Times();
     const run = new OperationRun({
@@ -156,6 +158,9 @@ export class Runner {
       committed: claimed.past_no_return,
       direction: claimed.turned_back ? 'back' : claimed.state === 'needs_attention' ? 'asking' : 'forward',
       stepNames: definition.steps,
+      // With one step alone there is nothing to be weighed against it.
+      stepTimes: definition.steps.length > 1 ? stepHistory.of(definition.name) : Promise.resolve(new Map()),
+      progress: claimed.progress ?? -1,
       steps: new Map(claimed.steps.map((step) => [step.name, step])),
       timeOver: times.over(claimed.left_ms),
       timing,

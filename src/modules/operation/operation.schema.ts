@@ -39,7 +39,13 @@ export const operationView = z
     target: target.describe('What it is about; of a create, the new object.'),
     poolId: uuid.nullable().describe('Null while it waits: it is decided with everything else.'),
     parentId: uuid.nullable().describe('The operation that began it as one of its steps.'),
-    progress: z.int().nullable().describe('0-100, or null when nobody can say.'),
+    progress: z
+      .int()
+      .nullable()
+      .describe(
+        '0-100: its steps that are over, each by how long it took the last ones of the kind, and of the one under way what that says of itself. ' +
+          'It never falls; 100 when it has succeeded, and only then. Null: nobody can say.',
+      ),
     steps: z.array(step).describe('Those that have begun, in order.'),
     error: problem.nullable().describe('Why it failed, or what needs attention.'),
     waitsFor: z

@@ -71,10 +71,16 @@ describe.each(settings)('operations over the %s queue', (_, startBackend, versio
         plan: { objectId: input.objectId },
       },
     ]);
-    expect(await bench.rows(`select type, changes->>'state' as state from event order by ticket`)).toEqual([
-      { type: 'operation.created', state: 'queued' },
-      { type: 'operation.updated', state: 'running' },
-      { type: 'operation.ended', state: 'succeeded' },
+    expect(
+      await bench.rows(
+        `select type, changes->>'state' as state, (changes->>'progress')::int as progress from event order by ticket`,
+      ),
+    ).toEqual([
+      { type: 'operation.created', state: 'queued', progress: 0 },
+      { type: 'operation.updated', state: 'running', progress: null },
+      { type: 'operation.updated', state: null, progress: 33 },
+      { type: 'operation.updated', state: null, progress: 66 },
+      { type: 'operation.ended', state: 'succeeded', progress: 100 },
     ]);
   });
 

@@ -45,7 +45,8 @@ export const autostartHost = defineOperation({
         const { traceId } = caller;
         const start = (domainId: string, key: string, because: Because) =>
           context.childWithin('start-domains', key, startDomain, { domainId, expected: null, because });
-        await startAfterBoot({ entities, signal, traceId, start }, plan);
+        const progress = (percent: number): void => context.progress(percent);
+        await startAfterBoot({ entities, signal, traceId, start, progress }, plan);
         const failed = await rowsOf<{ id: string; name: string; problem: Problem }>(
           entities,
           `select d.id, d.name, s.problem from boot_start s join domain d on d.id = s.domain_id

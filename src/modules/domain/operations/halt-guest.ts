@@ -42,6 +42,7 @@ export async function haltGuest(
     probe: (fencing) => foundEnded(context, services, plan, fencing, { at: Date.now() }),
   });
   const halted = await context.step('await-halt', {
+    waits: { since: asked.at, atMostMs: plan.deadlineSeconds * 1000 },
     run: async () => {
       const timeoutMs = Math.max(0, asked.at + plan.deadlineSeconds * 1000 - Date.now());
       const observed = await services.links.call(

@@ -16,6 +16,8 @@ interface Parts {
   readonly traceId: string;
   /** Starts the domain and waits for the end of it; the start is written down with its acceptance. One `key`, one start. */
   readonly start: (domainId: string, key: string, because: Because) => Promise<unknown>;
+  /** How much of it is done. */
+  readonly progress: (percent: number) => void;
 }
 
 interface Item {
@@ -54,11 +56,11 @@ async function startOne(parts: Parts, boot: Boot, { domainId }: Item, places: Pl
   for (;;) {
     const [item] = await itemsOf(parts.entities, boot, domainId);
     if (!item) return; // deleted, or somebody has asked something else of it meanwhile
-    if (item.runs && item.operationId === null) return end(parts.entities, boot, item, null);
+    if (item.runs && item.operationId === null) return end(parts, boot, item, null);
     const problem = await places.take(() => tryOnce(parts, boot, item));
     const pause = PAUSES_MS[item.tries];
     if (problem === null || problem.retry !== 'later' || pause === undefined)
-      return end(parts.entities, boot, item, problem);
+      return end(parts, boot, item, problem);
     await rowsOf(
       parts.entities,
       `update boot_start set operation_id = null, tries = tries + 1
@@ -127,7 +129,7 @@ async function delayBefore(entities: EntityManager, boot: Boot, place: number): 
 }
 
 async function end(
-  entities: EntityManager,
+  { entities, progress }: Parts,
   boot: Boot,
   { domainId, tries }: Item,
   problem: Problem | null,
@@ -138,4 +140,10 @@ async function end(
       where host_id = $1 and boot_id = $2 and domain_id = $3 and ended_at is null and tries = $5`,
     [boot.hostId, boot.bootId, domainId, problem && JSON.stringify(problem), tries],
   );
+  const row = await firstRowOf<{ percent: number }>(
+    entities,
+    `select (100.0 * count(ended_at) / greatest(count(*), 1))::float8 as percent from boot_start where host_id = $1 and boot_id = $2`,
+    [boot.hostId, boot.bootId],
+  );
+  progress(row?.percent ?? 0);
 }

@@ -14,6 +14,7 @@ import { WhoAsked20261126041718 } from './20261126041718-who-asked.js';
 import { HostControlDomain20261126061936 } from './20261126061936-host-control-domain.js';
 import { RepositoryGranularity20261126062526 } from './20261126062526-repository-granularity.js';
 import { AbandonedVolumes20261126081000 } from './20261126081000-abandoned-volumes.js';
+import { RemediesOfBlockers20261126081100 } from './20261126081100-remedies-of-blockers.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -33,4 +34,5 @@ export const migrations = [
   HostControlDomain20261126061936,
   RepositoryGranularity20261126062526,
   AbandonedVolumes20261126081000,
+  RemediesOfBlockers20261126081100,
 ];

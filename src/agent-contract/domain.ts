@@ -12,24 +12,28 @@ export const hostDomainNotFound = defineProblem({
   status: 409,
   title: 'The host does not run the domain',
   retry: 'after_change',
+  remedies: ['state_changes'],
 });
 export const domainBadState = defineProblem({
   code: 'domain.bad_state',
   status: 409,
   title: 'The state of the domain does not allow it',
   retry: 'after_change',
+  remedies: ['start', 'shutdown', 'force_off', 'pause', 'resume', 'answers', 'state_changes'],
 });
 export const domainStartFailed = defineProblem({
   code: 'domain.start_failed',
   status: 409,
   title: 'The hypervisor refused to start the domain',
   retry: 'after_change',
+  remedies: ['update'],
 });
 export const hostMemoryInsufficient = defineProblem({
   code: 'host.memory_insufficient',
   status: 409,
   title: 'No host has the memory',
   retry: 'after_change',
+  remedies: ['free', 'add_host'],
 });
 /** Of the id that a host's control domain has: it is the host's own. See `controlDomain` in host.ts. */
 export const domainIsControlDomain = defineProblem({
@@ -37,6 +41,7 @@ export const domainIsControlDomain = defineProblem({
   status: 409,
   title: 'It is the control domain of a host, and no guest',
   retry: 'never',
+  remedies: ['nothing'],
 });
 
 /** What a host says of a domain. `halted` is also what it says of one that it once ran and has not forgotten. */

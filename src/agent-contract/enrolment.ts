@@ -15,24 +15,28 @@ export const enrolmentRefused = defineProblem({
   status: 403,
   title: 'The host may not enrol',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const renewalRefused = defineProblem({
   code: 'enrolment.renewal_refused',
   status: 403,
   title: 'The certificate may not be renewed',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const hostExists = defineProblem({
   code: 'host.exists',
   status: 409,
   title: 'The pool has a host of that name',
   retry: 'after_change',
+  remedies: ['ask_otherwise'],
 });
 export const hostAddressRefused = defineProblem({
   code: 'host.address_refused',
   status: 422,
   title: 'The address is outside the networks that the pool allows',
   retry: 'after_change',
+  remedies: ['update', 'ask_otherwise'],
 });
 
 /** `ip:port`, IPv6 in brackets. Names are refused: what the server dials must not change behind it. */

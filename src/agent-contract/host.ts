@@ -10,6 +10,7 @@ export const journalUnavailable = defineProblem({
   status: 503,
   title: 'The host cannot write its journal',
   retry: 'later',
+  remedies: ['free', 'time'],
 });
 
 export const hypervisorKind = z.enum(['qemu', 'xen', 'fake']);

@@ -9,24 +9,28 @@ export const repositoryUnavailable = defineProblem({
   status: 409,
   title: 'The host cannot reach the storage repository',
   retry: 'later',
+  remedies: ['attach', 'time'],
 });
 export const repositoryFull = defineProblem({
   code: 'storage_repository.full',
   status: 409,
   title: 'The storage repository has no room',
   retry: 'after_change',
+  remedies: ['free', 'ask_otherwise'],
 });
 export const volumeFileExists = defineProblem({
   code: 'volume.exists',
   status: 409,
   title: 'There is already such a volume',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const volumeInUse = defineProblem({
   code: 'volume.in_use',
   status: 409,
   title: 'The volume is in use',
   retry: 'after_change',
+  remedies: ['update', 'delete', 'shutdown', 'ends', 'cancel'],
 });
 /** Its bytes are not what the inventory says, or would lead the hypervisor to other files of the host. */
 export const volumeBadImage = defineProblem({
@@ -34,6 +38,7 @@ export const volumeBadImage = defineProblem({
   status: 409,
   title: 'The bytes of the volume cannot be used safely',
   retry: 'after_change',
+  remedies: ['put_back', 'delete'],
 });
 
 /**

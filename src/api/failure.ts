@@ -9,12 +9,14 @@ export const requestTooLarge = defineProblem({
   status: 413,
   title: 'The request is too large',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const mediaTypeUnsupported = defineProblem({
   code: 'request.media_type',
   status: 415,
   title: 'The body has a type that is not read here',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 
 const statusOf = (error: object): number | null => {

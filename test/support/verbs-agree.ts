@@ -1,4 +1,6 @@
 import { type ReadModel } from '../../src/kernel/database/read-model.js';
+import { type Blocker } from '../../src/kernel/errors/problem.js';
+import { expectTrueRemedies } from './remedies.js';
 import { type Body, type Reply, type TestPool } from './test-pool.js';
 
 interface Noun {
@@ -14,7 +16,8 @@ export interface Agreement {
   readonly refused: number;
 }
 
-const blocker = '{ code detail object { type id } operationId clearedBy }';
+const blocker =
+  '{ code detail object { type id } operationId clearedBy remedies { act object { type id } at } }';
 const selection = (names: readonly string[]): string =>
   `actions { ${names.map((name) => `${name} { allowed blockers ${blocker} }`).join(' ')} }`;
 
@@ -58,6 +61,7 @@ export async function verbsAgree(
       blockers: accepted ? [] : answer.body.blockers,
     });
     if (!accepted) expect(told.blockers[0].code).toBe(answer.body.code);
+    for (const one of told.blockers as Blocker[]) expectTrueRemedies(one);
   }
   return { called: own.length, refused };
 }

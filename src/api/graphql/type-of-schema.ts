@@ -38,7 +38,11 @@ function enumOf(schema: z.ZodEnum, fallback: string): Record<string, string> {
     return known;
   }
   enums.set(name, values);
-  registerEnumType(values, { name });
+  const described = metaOf(schema)['x-enumDescriptions'] as Record<string, string> | undefined;
+  const valuesMap = Object.fromEntries(
+    Object.entries(described ?? {}).map(([value, description]) => [value, { description }]),
+  );
+  registerEnumType(values, { name, valuesMap });
   return values;
 }
 

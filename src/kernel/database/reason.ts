@@ -1,5 +1,6 @@
 import { type EntityManager } from 'typeorm';
 import { type Blocker, type ProblemFactory } from '../errors/problem.js';
+import { type RemedyAct, remedyOf } from '../errors/remedies.js';
 import { type FieldSource, type Sql } from './read-model.js';
 import { firstRowOf } from './sql.js';
 
@@ -21,26 +22,52 @@ export type VerbReasons<Name extends string = string> = Readonly<Record<Name, re
 /** Our own texts only; what came from outside is a parameter. */
 export const literal = (text: string): string => `'${text.replace(/'/g, "''")}'`;
 
-/** One blocker as JSON. Everything but `code` is SQL. */
+/** An object as SQL. */
+interface NamedSql {
+  readonly type: string;
+  readonly id: string;
+}
+
+const namedSql = (object: NamedSql | null): string =>
+  object ? `json_build_object('type', ${object.type}, 'id', ${object.id})` : 'null';
+
+/** One thing that would clear a blocker, as JSON. `at` is SQL of a time. */
+export const remedySql = (act: RemedyAct, object: NamedSql | null = null, at: string | null = null): string =>
+  `json_build_object('act', ${literal(act)}, 'object', ${namedSql(object)}, 'at', ${at === null ? 'null' : instantSql(at)})`;
+
+export const remediesSql = (...remedies: readonly string[]): string =>
+  `json_build_array(${remedies.join(', ')})`;
+
+const instantSql = (at: string): string =>
+  `to_char(${at} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** One blocker as JSON. Everything but `code` is SQL; `remedies` of a JSON array. */
 export const blockerSql = (blocker: {
   readonly code: string;
   readonly detail: string;
-  readonly object: { readonly type: string; readonly id: string } | null;
+  readonly object: NamedSql | null;
   readonly operationId?: string;
   readonly clearedBy: string;
+  readonly remedies: string;
 }): string => {
-  const { code, detail, object, operationId = 'null', clearedBy } = blocker;
-  const named = object ? `json_build_object('type', ${object.type}, 'id', ${object.id})` : 'null';
-  return `json_build_object('code', ${literal(code)}, 'detail', ${detail}, 'object', ${named}, 'operationId', ${operationId}, 'clearedBy', ${clearedBy})`;
+  const { code, detail, object, operationId = 'null', clearedBy, remedies } = blocker;
+  return `json_build_object('code', ${literal(code)}, 'detail', ${detail}, 'object', ${namedSql(object)}, 'operationId', ${operationId},
+    'clearedBy', ${clearedBy}, 'remedies', ${remedies})`;
 };
 
 /** One a row; null for none. `order` keeps two readers from seeing them in two orders. */
 export const blockersSql = (blocker: string, order: string, from: string): string =>
   `(select json_agg(${blocker} order by ${order}) from ${from})`;
 
+/** What would clear it, of the object itself, of the host that its row names, or of nothing that is known. */
+export interface StateRemedy {
+  readonly act: RemedyAct;
+  readonly of: 'itself' | 'its host' | 'nothing';
+}
+
 /** A table of states, said once: the reason as SQL, and the same blocker for who has the row at hand. */
 export interface StateReason<State extends string> extends Reason {
-  blocker(row: { readonly id: string; readonly state: State }): Blocker;
+  blocker(row: { readonly id: string; readonly state: State; readonly hostId?: string | null }): Blocker;
 }
 
 /** For a verb that may begin in some of the states alone. */
@@ -49,31 +76,48 @@ export function stateReason<State extends string>(options: {
   readonly type: string;
   readonly states: readonly State[];
   readonly allowed: readonly State[];
-  readonly say: (state: State) => { readonly detail: string; readonly clearedBy: string };
+  readonly say: (state: State) => {
+    readonly detail: string;
+    readonly clearedBy: string;
+    readonly remedies: readonly StateRemedy[];
+  };
 }): StateReason<State> {
   const { problem, type, states, allowed, say } = options;
+  const remedyIn =
+    (t: string) =>
+    ({ act, of }: StateRemedy): string =>
+      of === 'its host'
+        ? `case when ${t}.host_id is null then ${remedySql(act)} else ${remedySql(act, { type: `'host'`, id: `${t}.host_id` })} end`
+        : remedySql(act, of === 'itself' ? { type: literal(type), id: `${t}.id` } : null);
   const cases = states
     .filter((state) => !allowed.includes(state))
     .map((state) => {
-      const { detail, clearedBy } = say(state);
+      const { detail, clearedBy, remedies } = say(state);
       return (t: string): string =>
         `when ${literal(state)} then json_build_array(${blockerSql({
           code: problem.code,
           detail: literal(detail),
           object: { type: literal(type), id: `${t}.id` },
           clearedBy: literal(clearedBy),
+          remedies: remediesSql(...remedies.map(remedyIn(t))),
         })})`;
     });
   return {
     problem,
     blockers: (t) =>
       cases.length === 0 ? 'null::json' : `case ${t}.state ${cases.map((one) => one(t)).join(' ')} end`,
-    blocker: ({ id, state }) => ({
-      code: problem.code,
-      ...say(state),
-      object: { type, id },
-      operationId: null,
-    }),
+    blocker: ({ id, state, hostId = null }) => {
+      const { remedies, ...said } = say(state);
+      const host = hostId === null ? null : { type: 'host', id: hostId };
+      const objects = { itself: { type, id }, 'its host': host, nothing: null };
+      return {
+        code: problem.code,
+        ...said,
+        object: { type, id },
+        operationId: null,
+        remedies: remedies.map(({ act, of }) => remedyOf(act, objects[of])),
+      };
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { remedy, type RemedyAct } from './remedies.js';
 
 /** What a caller should do after a refusal: `never` repeat it, repeat it `later`, or repeat it `after_change` of something. */
 export const retryAdvice = z.enum(['never', 'later', 'after_change']);
@@ -11,6 +12,11 @@ export const blocker = z
     object: z.object({ type: z.string(), id: z.string() }).nullable(),
     operationId: z.string().nullable().describe('The operation that holds the object, if one does.'),
     clearedBy: z.string().nullable().describe('What would clear it, in words.'),
+    remedies: z
+      .array(remedy)
+      // An agent of before this was said says nothing.
+      .default([])
+      .describe('What would clear it, in stable words, the likeliest first: any one of them is enough.'),
   })
   .meta({ id: 'Blocker' });
 
@@ -51,6 +57,12 @@ export interface ProblemDefinition {
   readonly status: number;
   readonly title: string;
   readonly retry: RetryAdvice;
+}
+
+/** As it stands in the catalogue. */
+export interface CataloguedProblem extends ProblemDefinition {
+  /** All that may clear a blocker with this code; each blocker says which of them, and where. */
+  readonly remedies: readonly [RemedyAct, ...RemedyAct[]];
 }
 
 interface ProblemDetails {
@@ -119,15 +131,15 @@ export class ProblemError extends Error {
   }
 }
 
-export type ProblemFactory = ProblemDefinition & ((detail: string, details?: ProblemDetails) => ProblemError);
+export type ProblemFactory = CataloguedProblem & ((detail: string, details?: ProblemDetails) => ProblemError);
 
-const catalogue = new Map<string, ProblemDefinition>();
+const catalogue = new Map<string, CataloguedProblem>();
 
 /**
  * Declares an expected refusal and enters it in the catalogue (`openapi/errors.json`).
  * The value is both the definition and the way to make one: `throw domainBadState('…')`.
  */
-export function defineProblem(definition: ProblemDefinition): ProblemFactory {
+export function defineProblem(definition: CataloguedProblem): ProblemFactory {
   if (catalogue.has(definition.code)) throw new Error(`Problem ${definition.code} is defined twice.`);
   catalogue.set(definition.code, definition);
   const make = (detail: string, details?: ProblemDetails) => new ProblemError(definition, detail, details);
@@ -135,9 +147,13 @@ export function defineProblem(definition: ProblemDefinition): ProblemFactory {
 }
 
 /** Every problem this process can answer with, by code. */
-export function problemCatalogue(): ProblemDefinition[] {
+export function problemCatalogue(): CataloguedProblem[] {
   return [...catalogue.values()].sort((a, b) => a.code.localeCompare(b.code));
 }
+
+/** What may clear a problem that came with no blockers of its own. */
+export const remediesOf = ({ code }: Pick<ProblemDefinition, 'code'>): readonly RemedyAct[] =>
+  catalogue.get(code)?.remedies ?? ['nothing'];
 
 export function isProblem(error: unknown, ...definitions: ProblemDefinition[]): error is ProblemError {
   return (

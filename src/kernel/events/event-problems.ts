@@ -5,10 +5,12 @@ export const eventsTrimmed = defineProblem({
   status: 410,
   title: 'The log no longer goes back that far',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const eventUnknown = defineProblem({
   code: 'event.unknown',
   status: 422,
   title: 'There is no such event yet',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });

@@ -17,7 +17,8 @@ import { ancestorsOf, takeLocks } from './lock-table.js';
 import { actionsAtFirst } from './operation-actions.js';
 import { operationBadState } from './operation-problems.js';
 import { type OperationState, type OperationView } from './operation-view.js';
-import { estimatedEndSql, waitsForSql } from './outlook.js';
+import { estimatedEndSql } from './estimate.js';
+import { waitsForSql } from './outlook.js';
 import { overtake } from './overtake.js';
 import { type OperationRegistry, type RegisteredOperation } from './registry.js';
 import { firstRefusalEnds, type Verdict } from './verdict.js';
@@ -208,7 +209,10 @@ export async function decide(
     judged?.pastNoReturn ?? false,
   ]);
   if (!row) throw new Error('The operation was not written.');
-  if (row.crowded) verdict.refuse(tooMany(row.crowded, caller.actor, bound.budgets));
+  if (row.crowded)
+    verdict.refuse(
+      await tooMany(client, row.crowded, { operationId: id, actor: caller.actor }, bound.budgets),
+    );
   markAppended(tx);
   const operation: OperationView = {
     id,

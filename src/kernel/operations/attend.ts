@@ -56,7 +56,7 @@ async function needingAttention(
 ): Promise<Attended> {
   const [row] = await rowsFrom<Attended>(await clientOf(tx), hold, [operationId]);
   if (!row) throw operationNotFound(`There is no operation ${operationId}.`);
-  refuseVerb(verb, { id: row.id, state: row.state, pastNoReturn: row.past_no_return });
+  refuseVerb(verb, { id: row.id, state: row.state, pastNoReturn: row.past_no_return, endsAt: null });
   return row;
 }
 

@@ -5,6 +5,7 @@ import { failpoint } from '../failpoint.js';
 import { type Caller } from './caller.js';
 import { type TurnedBack } from './claim.js';
 import { type EndedFromOutside, endFromOutside } from './end-from-outside.js';
+import { estimatedEndSql } from './estimate.js';
 import { refuseVerb } from './operation-actions.js';
 import { operationCancelled, operationNotFound } from './operation-problems.js';
 import { type OperationState } from './operation-state.js';
@@ -18,7 +19,8 @@ const family: Statement = {
       select id from operation where id = $1
       union
       select o.id from operation o join family f on o.parent_id = f.id where o.ended_at is null)
-    select o.id, o.state, o.attempt, o.past_no_return, o.ended_at is not null as ended
+    select o.id, o.state, o.attempt, o.past_no_return, o.ended_at is not null as ended,
+      to_char(${estimatedEndSql('o')} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ends_at
     from operation o where o.id in (select id from family) order by o.id for update`,
 };
 
@@ -54,6 +56,7 @@ interface Member {
   readonly attempt: number;
   readonly past_no_return: boolean;
   readonly ended: boolean;
+  readonly ends_at: string | null;
   [column: string]: unknown;
 }
 
@@ -79,7 +82,12 @@ export async function cancelOperation(
   const members = await rowsFrom<Member>(client, family, [operationId]);
   const own = members.find(({ id }) => id === operationId);
   if (!own) throw operationNotFound(`There is no operation ${operationId}.`);
-  refuseVerb('cancel', { id: own.id, state: own.state, pastNoReturn: own.past_no_return });
+  refuseVerb('cancel', {
+    id: own.id,
+    state: own.state,
+    pastNoReturn: own.past_no_return,
+    endsAt: own.ends_at,
+  });
   const error = operationCancelled(
     `Cancelled by ${caller.actor}${caller.reason === null ? '.' : `: ${caller.reason}`}`,
   ).toProblem(caller.traceId);

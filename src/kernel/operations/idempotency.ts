@@ -7,18 +7,21 @@ export const idempotencyMismatch = defineProblem({
   status: 422,
   title: 'The idempotency key was used for another request',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const idempotencyInProgress = defineProblem({
   code: 'idempotency.in_progress',
   status: 409,
   title: 'The first request with this idempotency key is still under way',
   retry: 'later',
+  remedies: ['time'],
 });
 export const idempotencyAnswerGone = defineProblem({
   code: 'idempotency.answer_gone',
   status: 409,
   title: 'The request was done before, and its answer is kept nowhere',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 
 /** How long a request waits for the first one with its key. */

@@ -1,5 +1,16 @@
-import { literal, blockerSql, stateReason, type StateReason, type VerbReasons } from '../database/reason.js';
+import {
+  literal,
+  blockerSql,
+  remediesSql,
+  remedySql,
+  stateReason,
+  type StateReason,
+  type StateRemedy,
+  type VerbReasons,
+} from '../database/reason.js';
+import { remedyOf } from '../errors/remedies.js';
 import { type Action } from '../schema/action.js';
+import { estimatedEndSql } from './estimate.js';
 import { operationBadState, operationPastNoReturn } from './operation-problems.js';
 import { type OperationState, operationStates } from './operation-state.js';
 
@@ -12,16 +23,20 @@ export const operationAllows: Readonly<Record<OperationVerb, readonly OperationS
   resolve: ['needs_attention'],
 };
 
+const itself = (act: StateRemedy['act']): StateRemedy => ({ act, of: 'itself' });
+
 const inTheWay = (verb: OperationVerb) => (state: OperationState) => {
   if (state === 'needs_attention')
     return {
       detail: 'It needs attention.',
       clearedBy: 'Retry it, or resolve it with what came of it.',
+      remedies: [itself('retry'), itself('resolve')],
     };
   const ended = ['succeeded', 'failed', 'cancelled'].includes(state);
   return {
     detail: ended ? `It has ended: ${state}.` : `It is ${state}.`,
     clearedBy: ended ? 'Nothing: it stays as it is.' : `It becomes ${operationAllows[verb].join(' or ')}.`,
+    remedies: [itself(ended ? 'nothing' : 'state_changes')],
   };
 };
 
@@ -54,6 +69,9 @@ export const operationReasons: VerbReasons<OperationVerb> = {
           detail: literal(noReturn.detail),
           object: { type: `'operation'`, id: `${t}.id` },
           clearedBy: literal(noReturn.clearedBy),
+          remedies: remediesSql(
+            remedySql('ends', { type: `'operation'`, id: `${t}.id` }, estimatedEndSql(t)),
+          ),
         })}) end`,
     },
   ],
@@ -64,7 +82,13 @@ export const operationReasons: VerbReasons<OperationVerb> = {
 /** For who has the row: refuses as `operationReasons` do, with `operation.bad_state` or `operation.past_no_return`. */
 export function refuseVerb(
   verb: OperationVerb,
-  row: { readonly id: string; readonly state: OperationState; readonly pastNoReturn: boolean },
+  row: {
+    readonly id: string;
+    readonly state: OperationState;
+    readonly pastNoReturn: boolean;
+    /** When it will probably have ended. */
+    readonly endsAt: string | null;
+  },
 ): void {
   if (!operationAllows[verb].includes(row.state)) {
     const blocker = states[verb].blocker(row);
@@ -73,7 +97,15 @@ export function refuseVerb(
   if (verb !== 'cancel' || !row.pastNoReturn) return;
   const object = { type: 'operation', id: row.id };
   throw operationPastNoReturn(noReturn.detail, {
-    blockers: [{ code: operationPastNoReturn.code, ...noReturn, object, operationId: null }],
+    blockers: [
+      {
+        code: operationPastNoReturn.code,
+        ...noReturn,
+        object,
+        operationId: null,
+        remedies: [remedyOf('ends', object, row.endsAt)],
+      },
+    ],
   });
 }
 

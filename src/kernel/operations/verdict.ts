@@ -1,6 +1,7 @@
 import { type Connection } from '../database/statement.js';
-import { type Blocker, isProblem, type ProblemError } from '../errors/problem.js';
+import { type Blocker, isProblem, type ProblemError, remediesOf } from '../errors/problem.js';
 import { databaseUnavailable, internalError } from '../errors/problems.js';
+import { remedyOf } from '../errors/remedies.js';
 
 /** What becomes of refusals on the one road of a decision: the first ends it, or a dry run gathers them all. */
 export interface Verdict {
@@ -57,5 +58,8 @@ function blockersOf(problem: ProblemError): Blocker[] {
     later: 'Time: ask again later.',
     after_change: 'A change of what it names.',
   };
-  return [{ code, detail, object: null, operationId: null, clearedBy: clearedBy[definition.retry] }];
+  const remedies = remediesOf(definition).map((act) => remedyOf(act));
+  return [
+    { code, detail, object: null, operationId: null, clearedBy: clearedBy[definition.retry], remedies },
+  ];
 }

@@ -7,12 +7,14 @@ export const revisionStale = defineProblem({
   status: 412,
   title: 'The object has changed since it was read',
   retry: 'after_change',
+  remedies: ['ask_otherwise'],
 });
 export const revisionRequired = defineProblem({
   code: 'revision.required',
   status: 428,
   title: 'Say which revision of the object is to be changed',
   retry: 'after_change',
+  remedies: ['ask_otherwise'],
 });
 
 /** What the caller last saw: `If-Match` in REST, `revision` in GraphQL. Null: they did not say. */

@@ -7,10 +7,12 @@ export const consoleNotFound = defineProblem({
   status: 404,
   title: 'There is no such console',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const consoleOriginRefused = defineProblem({
   code: 'console.origin_refused',
   status: 403,
   title: 'A page of another site may not connect to a console',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });

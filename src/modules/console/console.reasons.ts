@@ -1,4 +1,10 @@
-import { blockerSql, literal, type VerbReasons } from '../../kernel/database/reason.js';
+import {
+  blockerSql,
+  literal,
+  remediesSql,
+  remedySql,
+  type VerbReasons,
+} from '../../kernel/database/reason.js';
 import { hostUnreachable } from '../../kernel/errors/problems.js';
 import { domainBadState } from './console.errors.js';
 import { type ConsoleAction } from './console.schema.js';
@@ -23,6 +29,8 @@ export const consoleReasons: VerbReasons<ConsoleAction> = {
             detail: `'The host of ' || d.name || ' does not answer.'`,
             object: { type: `'domain'`, id: 'd.id' },
             clearedBy: literal('The host answers again.'),
+            remedies: `case when d.host_id is null then ${remediesSql(remedySql('answers'))}
+              else ${remediesSql(remedySql('answers', { type: `'host'`, id: 'd.host_id' }))} end`,
           }),
         ),
     },
@@ -37,6 +45,7 @@ export const consoleReasons: VerbReasons<ConsoleAction> = {
             detail: `'The domain is ' || d.state || '.'`,
             object: { type: `'domain'`, id: 'd.id' },
             clearedBy: literal('The domain is started.'),
+            remedies: remediesSql(remedySql('start', { type: `'domain'`, id: 'd.id' })),
           }),
         ),
     },

@@ -3,6 +3,7 @@ import { type EntityManager } from 'typeorm';
 import { firstRowOf, rowsOf } from '../../kernel/database/sql.js';
 import { type FieldError } from '../../kernel/errors/problem.js';
 import { requestInvalid } from '../../kernel/errors/problems.js';
+import { remedyOf } from '../../kernel/errors/remedies.js';
 import { newId } from '../../kernel/schema/values.js';
 import { volumeInUse } from '../../agent-contract/index.js';
 import { ensureDefaultNetwork, networkNotFound } from '../network/index.js';
@@ -78,6 +79,10 @@ async function refuseSharedWriting(
       object: { type: 'domain', id: domainId },
       operationId: null,
       clearedBy: 'Detach it there, or attach it read-only on both.',
+      remedies: [
+        remedyOf('update', { type: 'domain', id: domainId }),
+        remedyOf('delete', { type: 'domain', id: domainId }),
+      ],
     })),
   });
 }

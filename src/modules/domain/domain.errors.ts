@@ -22,36 +22,42 @@ export const domainNotFound = defineProblem({
   status: 404,
   title: 'There is no such domain',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const domainExists = defineProblem({
   code: 'domain.exists',
   status: 409,
   title: 'There is already a domain with this id',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });
 export const domainOvertakenGuest = defineProblem({
   code: 'domain.overtaken_guest',
   status: 409,
   title: 'An older run of the domain still lives on a host',
   retry: 'after_change',
+  remedies: ['answers', 'state_changes', 'update'],
 });
 export const domainDidNotHalt = defineProblem({
   code: 'domain.did_not_halt',
   status: 409,
   title: 'The guest did not shut down in time',
   retry: 'later',
+  remedies: ['shutdown', 'force_off'],
 });
 export const hostAutostartIncomplete = defineProblem({
   code: 'host.autostart_incomplete',
   status: 409,
   title: 'Not every domain could be started after the boot of its host',
   retry: 'after_change',
+  remedies: ['start'],
 });
 export const nicMacTaken = defineProblem({
   code: 'nic.mac_taken',
   status: 409,
   title: 'Another card has this MAC address',
   retry: 'after_change',
+  remedies: ['ask_otherwise'],
 });
 
 /** What a PATCH may be refused with, beside what every PATCH may. */

@@ -3,6 +3,8 @@ import {
   blockersSql,
   literal,
   type Reason,
+  remediesSql,
+  remedySql,
   stateReason,
   type StateReason,
   type VerbReasons,
@@ -13,7 +15,7 @@ import { hostAwaySql } from '../host/index.js';
 import { heldReason, missingReason } from '../storage/index.js';
 import { domainBadState, domainOvertakenGuest, hostMemoryInsufficient } from './domain.errors.js';
 import { type DomainAction, type DomainState, domainState } from './domain.schema.js';
-import { allowedStates, type DomainVerb, livingStates } from './domain.states.js';
+import { allowedStates, type DomainVerb, livingStates, waysFrom } from './domain.states.js';
 
 const among = (states: readonly DomainState[]): string => states.map(literal).join(', ');
 
@@ -29,6 +31,7 @@ export const badStateOf: Readonly<Record<DomainVerb, StateReason<DomainState>>> 
       say: (state) => ({
         detail: `The domain is ${state}.`,
         clearedBy: `The domain becomes ${allowed.join(' or ')}.`,
+        remedies: waysFrom(state, allowed),
       }),
     }),
   ]),
@@ -55,6 +58,7 @@ export const nowhere: Reason = {
         detail: literal('The domain is on no host.'),
         object: { type: `'domain'`, id: `${t}.id` },
         clearedBy: literal('Its host reports it.'),
+        remedies: remediesSql(remedySql('answers')),
       },
     )}) end`,
 };
@@ -114,6 +118,10 @@ export const noneOffers: Reason = {
         detail: `'Host ' || h.name || ' does not offer ' || ${lacksSql('h', t)} || '.'`,
         object: { type: `'host'`, id: 'h.id' },
         clearedBy: literal('The domain asks for something else, or the pool gets a host that offers it.'),
+        remedies: remediesSql(
+          remedySql('update', { type: `'domain'`, id: `${t}.id` }),
+          remedySql('add_host', { type: `'pool'`, id: `${t}.pool_id` }),
+        ),
       }),
       'h.name, h.id',
       `(select * from ${reachingOf(t)} order by h.name, h.id limit 100) h`,
@@ -132,6 +140,10 @@ export const noHost: Reason = {
           detail: literal('No host of the pool reaches all storage of the domain.'),
           object: { type: `'pool'`, id: `${t}.pool_id` },
           clearedBy: literal('Its storage repositories are attached to one host, or the pool gets a host.'),
+          remedies: remediesSql(
+            remedySql('attach'),
+            remedySql('add_host', { type: `'pool'`, id: `${t}.pool_id` }),
+          ),
         })})) end`,
 };
 
@@ -145,6 +157,10 @@ export const noMemory: Reason = {
         detail: `h.name || ' has ' || greatest(0, h.free_bytes) || ' of ' || h.memory_bytes || ' bytes free.'`,
         object: { type: `'host'`, id: 'h.id' },
         clearedBy: literal('Shut down or move domains, or add a host.'),
+        remedies: remediesSql(
+          remedySql('free', { type: `'host'`, id: 'h.id' }),
+          remedySql('add_host', { type: `'pool'`, id: `${t}.pool_id` }),
+        ),
       }),
       'h.name, h.id',
       `(select * from ${roomsOf(t)} and h.state = 'online' order by h.name, h.id limit 100) h`,
@@ -162,6 +178,11 @@ export const overtakenGuest: Reason = {
         object: { type: `'host'`, id: 'h.id' },
         clearedBy: `case g.reaction when 'ending' then ${literal('It is ended as soon as its host can be reached.')}
           else ${literal("It ends, or the pool's policy for running guests is revert: then it is ended.")} end`,
+        remedies: `case g.reaction when 'ending' then ${remediesSql(remedySql('answers', { type: `'host'`, id: 'h.id' }))}
+          else ${remediesSql(
+            remedySql('state_changes', { type: `'domain'`, id: `${t}.id` }),
+            remedySql('update', { type: `'pool'`, id: `${t}.pool_id` }),
+          )} end`,
       }),
       'h.id',
       `overtaken_guest g join host h on h.id = g.host_id where g.domain_id = ${t}.id`,
@@ -198,6 +219,7 @@ const cannotReset: Reason = {
         detail: `'Host ' || h.name || ' does not offer domain.reset.'`,
         object: { type: `'host'`, id: 'h.id' },
         clearedBy: literal('It runs on another host.'),
+        remedies: remediesSql(remedySql('ask_otherwise')),
       }),
       'h.id',
       `host h where h.id = ${t}.host_id and not h.capabilities @> '[{"name": "domain.reset"}]'`,

@@ -120,7 +120,7 @@ export async function refuseWhileOvertaken(
   if (refusal) throw refusal.problem(`An older run of ${name} lives on a host.`, refusal);
 }
 
-export const badState = (row: Pick<DomainRow, 'id' | 'name' | 'state'>, verb: DomainVerb) =>
+export const badState = (row: Pick<DomainRow, 'id' | 'name' | 'state' | 'hostId'>, verb: DomainVerb) =>
   domainBadState(`${row.name} is ${row.state}; ${verb} needs ${allowedStates[verb].join(' or ')}.`, {
     blockers: [badStateOf[verb].blocker(row)],
   });

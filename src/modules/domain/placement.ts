@@ -130,7 +130,7 @@ export async function claimHost(
   domain: Claimant,
   repositoryIds: readonly string[],
   away: readonly string[],
-  { caller, bound }: Pick<Acceptor, 'caller' | 'bound'>,
+  { operationId, caller, bound }: Pick<Acceptor, 'operationId' | 'caller' | 'bound'>,
 ): Promise<Room> {
   const reaching = await roomsFor(tx, domain, repositoryIds);
   const rooms = reaching.filter(({ hostId }) => !away.includes(hostId));
@@ -156,7 +156,8 @@ export async function claimHost(
   const free = ids.filter((id) => !isFull(id));
   const room = await claimOneOf(tx, domain, free, hasRoom);
   if (room) return room;
-  if (full.length > 0 && enforced) throw tooMany(full, caller.actor, budgets);
+  if (full.length > 0 && enforced)
+    throw await tooMany(client, full, { operationId, actor: caller.actor }, budgets);
   const last = await claimOneOf(tx, domain, ids.filter(isFull), () => Promise.resolve(true));
   if (last) return last;
   throw hostMemoryInsufficient(

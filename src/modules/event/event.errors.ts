@@ -7,4 +7,5 @@ export const eventNotFound = defineProblem({
   status: 404,
   title: 'There is no such event',
   retry: 'never',
+  remedies: ['ask_otherwise'],
 });

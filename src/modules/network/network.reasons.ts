@@ -3,6 +3,8 @@ import {
   blockersSql,
   literal,
   type Reason,
+  remediesSql,
+  remedySql,
   type VerbReasons,
 } from '../../kernel/database/reason.js';
 import { busyReason } from '../../kernel/operations/busy.js';
@@ -19,6 +21,10 @@ export const inUse: Reason = {
         detail: `'Domain ' || d.name || ' has a card on it.'`,
         object: { type: `'domain'`, id: 'd.id' },
         clearedBy: literal('Delete the domain, or move its card to another network.'),
+        remedies: remediesSql(
+          remedySql('update', { type: `'domain'`, id: 'd.id' }),
+          remedySql('delete', { type: `'domain'`, id: 'd.id' }),
+        ),
       }),
       'd.name, d.id',
       `(select distinct d.id, d.name from nic n join domain d on d.id = n.domain_id

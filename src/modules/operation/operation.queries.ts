@@ -1,7 +1,8 @@
 import { computed, defineReadModel, json, relate } from '../../kernel/database/read-model.js';
 import { actionsField } from '../../kernel/database/reason.js';
 import { operationReasons } from '../../kernel/operations/operation-actions.js';
-import { estimatedEndSql, waitsForSql } from '../../kernel/operations/outlook.js';
+import { estimatedEndSql } from '../../kernel/operations/estimate.js';
+import { waitsForSql } from '../../kernel/operations/outlook.js';
 import { operationNotFound } from './operation.errors.js';
 import { operationView } from './operation.schema.js';
 

@@ -1,8 +1,16 @@
 import { type EntityManager } from 'typeorm';
 import { type VolumeFormat, volumeInUse } from '../../agent-contract/index.js';
-import { blockerSql, blockersSql, literal, type Reason } from '../../kernel/database/reason.js';
+import {
+  blockerSql,
+  blockersSql,
+  literal,
+  type Reason,
+  remediesSql,
+  remedySql,
+} from '../../kernel/database/reason.js';
 import { rowsOf } from '../../kernel/database/sql.js';
 import { type Blocker } from '../../kernel/errors/problem.js';
+import { estimatedEndSql } from '../../kernel/operations/estimate.js';
 import { volumeMissing } from './storage.errors.js';
 import { volumeAllows } from './storage.states.js';
 
@@ -26,18 +34,36 @@ const holderSql = (h: string): string =>
       id: `coalesce(${h}.domain_id, ${h}.volume_id)`,
     },
     operationId: `${h}.operation_id`,
-    clearedBy: literal('Shut down the domain that uses it.'),
+    clearedBy: `case when ${h}.operation_id is null then 'Shut down the domain that uses it.' else 'The end of that operation.' end`,
+    remedies: holdRemediesSql(h),
   });
+
+/** SQL: what would end the hold `h`: a domain has it, or an operation, or (which no program writes) nobody. */
+export const holdRemediesSql = (h: string): string =>
+  `case when ${h}.domain_id is not null then ${remediesSql(remedySql('shutdown', { type: `'domain'`, id: `${h}.domain_id` }))}
+    when ${h}.operation_id is not null then ${remediesSql(
+      remedySql(
+        'ends',
+        { type: `'operation'`, id: `${h}.operation_id` },
+        `(select ${estimatedEndSql('w')} from operation w where w.id = ${h}.operation_id)`,
+      ),
+    )}
+    else ${remediesSql(remedySql('time'))} end`;
 
 /** SQL: the state of the volume `v` lets no domain use it. */
 const isUnusable = (v: string): string => `${v}.state not in (${volumeAllows.use.map(literal).join(', ')})`;
 
-const unusableSql = (v: string): string =>
+/** `domain`: whose disk it is. */
+const unusableSql = (v: string, domain: { type: string; id: string }): string =>
   blockerSql({
     code: volumeMissing.code,
     detail: `'Volume ' || ${v}.name || ' is ' || ${v}.state || '.'`,
     object: { type: literal('volume'), id: `${v}.id` },
     clearedBy: literal('Its bytes are put back, or the disk is taken off the domain.'),
+    remedies: `case ${v}.state when 'missing' then ${remediesSql(
+      remedySql('put_back', { type: `'volume'`, id: `${v}.id` }),
+      remedySql('update', domain),
+    )} else ${remediesSql(remedySql('update', domain))} end`,
   });
 
 /** Of the domain `t`: the bytes of one of its volumes are gone. */
@@ -45,7 +71,7 @@ export const missingReason: Reason = {
   problem: volumeMissing,
   blockers: (t) =>
     blockersSql(
-      unusableSql('v'),
+      unusableSql('v', { type: `'domain'`, id: `${t}.id` }),
       'v.id',
       `disk k join volume v on v.id = k.volume_id where k.domain_id = ${t}.id and ${isUnusable('v')}`,
     ),
@@ -77,8 +103,8 @@ export async function takeHolds(
   await rowsOf(tx, `select id from volume where id = any($1) order by id for no key update`, [ids]);
   const unusable = await rowsOf<{ blocker: Blocker }>(
     tx,
-    `select ${unusableSql('v')} as blocker from volume v where v.id = any($1) and ${isUnusable('v')} order by v.id`,
-    [ids],
+    `select ${unusableSql('v', { type: `'domain'`, id: '$2::uuid' })} as blocker from volume v where v.id = any($1) and ${isUnusable('v')} order by v.id`,
+    [ids, domainId],
   );
   if (unusable.length > 0) {
     throw volumeMissing(`${unusable.length === 1 ? 'A volume has' : 'Volumes have'} no bytes to use.`, {

@@ -4,15 +4,20 @@ import {
   blockersSql,
   literal,
   type Reason,
+  remediesSql,
+  remedySql,
   stateReason,
   type StateReason,
+  type StateRemedy,
   type VerbReasons,
 } from '../../kernel/database/reason.js';
 import { type ProblemFactory } from '../../kernel/errors/problem.js';
+import { type RemedyAct } from '../../kernel/errors/remedies.js';
 import { hostUnreachable } from '../../kernel/errors/problems.js';
 import { busyReason } from '../../kernel/operations/busy.js';
 import { hostAwaySql } from '../host/index.js';
 import { stillExecutorSql } from './executor-right.js';
+import { holdRemediesSql } from './holds.js';
 import {
   repositoryBadState,
   repositoryNotEmpty,
@@ -42,14 +47,22 @@ function byState<Verb extends string, State extends VolumeState>(
   states: readonly State[],
   table: Readonly<Record<Verb, readonly State[]>>,
 ): Readonly<Record<Verb, StateReason<State>>> {
-  const clearedBy: Readonly<Record<VolumeState, string>> = {
-    creating: 'The operation under way ends.',
-    ready: 'It is deleted.',
-    missing: 'Its bytes are put back.',
-    deleting: 'It is deleted once more.',
-    abandoned: 'It is deleted, by Domus itself as soon as a host can work on its storage repository.',
+  const clearedBy: Readonly<Record<VolumeState, readonly [string, ...StateRemedy['act'][]]>> = {
+    creating: ['The operation under way ends.', 'state_changes'],
+    ready: ['It is deleted.', 'delete'],
+    missing: ['Its bytes are put back.', 'put_back', 'delete'],
+    deleting: ['It is deleted once more.', 'delete'],
+    abandoned: [
+      'It is deleted, by Domus itself as soon as a host can work on its storage repository.',
+      'state_changes',
+      'delete',
+    ],
   };
-  const say = (state: State) => ({ detail: `It is ${state}.`, clearedBy: clearedBy[state] });
+  const say = (state: State) => {
+    const [words, ...acts] = clearedBy[state];
+    const remedies = acts.map((act) => ({ act, of: 'itself' as const }));
+    return { detail: `It is ${state}.`, clearedBy: words, remedies };
+  };
   return Object.fromEntries(
     Object.entries<readonly State[]>(table).map(([verb, allowed]) => [
       verb,
@@ -80,20 +93,25 @@ export const notEmpty: Reason = {
       from domain d where d.boot ? 'kernel'`,
   },
   blockers: (t) => {
-    const found = (type: string, detail: string, clearedBy: string): string =>
-      blockerSql({
+    const found = (type: string, detail: string, clearedBy: string, acts: readonly RemedyAct[]): string => {
+      const object = { type: literal(type), id: 'f.id' };
+      return blockerSql({
         code: repositoryNotEmpty.code,
         detail: `${literal(`${detail} `)} || f.name || '.'`,
-        object: { type: literal(type), id: 'f.id' },
+        object,
         clearedBy: literal(clearedBy),
+        remedies: remediesSql(...acts.map((act) => remedySql(act, object))),
       });
+    };
+    const volume = found('volume', 'It holds volume', 'Delete the volume.', ['delete']);
     const domain = found(
       'domain',
       'It holds what boots domain',
       'Delete the domain, or boot it from elsewhere.',
+      ['delete', 'update'],
     );
     return blockersSql(
-      `case f.place when 0 then ${found('volume', 'It holds volume', 'Delete the volume.')} else ${domain} end`,
+      `case f.place when 0 then ${volume} else ${domain} end`,
       'f.place, f.name, f.id',
       `((select 0 as place, v.id, v.name from volume v where v.repository_id = ${t}.id order by v.name, v.id limit ${MOST})
         union all (select 1, b.id, b.name from boot_use b where ${t}.id::text in (b.kernel_in, b.initramfs_in)
@@ -112,6 +130,10 @@ export const inUse: Reason = {
         detail: `'It is a disk of domain ' || f.name || '.'`,
         object: { type: `'domain'`, id: 'f.id' },
         clearedBy: literal('Take the disk off the domain, or delete the domain.'),
+        remedies: remediesSql(
+          remedySql('update', { type: `'domain'`, id: 'f.id' }),
+          remedySql('delete', { type: `'domain'`, id: 'f.id' }),
+        ),
       })} else ${blockerSql({
         code: volumeInUse.code,
         detail: `'A host holds it (' || f.name || ').'`,
@@ -121,11 +143,12 @@ export const inUse: Reason = {
         },
         operationId: 'f.operation_id',
         clearedBy: literal('The domain is shut down, or the operation ends.'),
+        remedies: holdRemediesSql('f'),
       })} end`,
       'f.place, f.name, f.id, f.host_id',
-      `((select distinct 0 as place, d.id, d.name, null::uuid as host_id, null::uuid as operation_id
+      `((select distinct 0 as place, d.id, d.name, null::uuid as host_id, null::uuid as operation_id, null::uuid as domain_id
            from disk k join domain d on d.id = k.domain_id where k.volume_id = ${t}.id order by d.name, d.id limit ${MOST})
-        union all select 1, h.domain_id, h.mode, h.host_id, h.operation_id from hold h where h.volume_id = ${t}.id) f`,
+        union all select 1, h.domain_id, h.mode, h.host_id, h.operation_id, h.domain_id from hold h where h.volume_id = ${t}.id) f`,
     ),
 };
 
@@ -149,6 +172,7 @@ export function executorReasons(repository: Sql): readonly Reason[] {
           detail: literal('The storage repository is attached to no host.'),
           object: { type: `'storage_repository'`, id: repository(t) },
           clearedBy: literal('It is attached to a host again.'),
+          remedies: remediesSql(remedySql('attach', { type: `'storage_repository'`, id: repository(t) })),
         })}) end`,
     },
     {
@@ -167,6 +191,10 @@ const executorAwaySql = (h: string): string =>
       || case ${h}.state when 'online' then 'has not said yet that it has ended.' else 'does not answer.' end`,
     object: { type: `'host'`, id: `${h}.id` },
     clearedBy: literal('The host answers again, or is declared dead.'),
+    remedies: `case ${h}.state when 'online' then ${remediesSql(remedySql('time'))} else ${remediesSql(
+      remedySql('answers', { type: `'host'`, id: `${h}.id` }),
+      remedySql('declare_dead', { type: `'host'`, id: `${h}.id` }),
+    )} end`,
   });
 
 /** In the order in which the verbs ask. */

@@ -18,7 +18,12 @@ interface Operation {
   state: string;
   createdAt: string;
   estimatedEndAt: string | null;
-  waitsFor: { code: string; operationId: string | null; clearedBy: string }[];
+  waitsFor: {
+    code: string;
+    operationId: string | null;
+    clearedBy: string;
+    remedies: { act: string; object: { type: string; id: string } | null; at: string | null }[];
+  }[];
   [field: string]: unknown;
 }
 const one = async (id: string, query = '') =>
@@ -82,6 +87,10 @@ describe('the answer to a verb', () => {
         object: { type: 'domain', id },
         operationId: queued.id,
         clearedBy: 'The end of that operation.',
+        remedies: [
+          { act: 'ends', object: { type: 'operation', id: queued.id }, at: queued.estimatedEndAt },
+          { act: 'cancel', object: { type: 'operation', id: queued.id }, at: null },
+        ],
       },
     ]);
     expect(await one(waiting.id)).toEqual(waiting);
@@ -89,9 +98,10 @@ describe('the answer to a verb', () => {
 
   it('has the same fields in GraphQL, with what is above and below it', async () => {
     const id = await domainIn(inPool());
-    const blockers = '{ allowed blockers { code detail object { type id } operationId clearedBy } }';
+    const remedies = 'remedies { act object { type id } at }';
+    const blockers = `{ allowed blockers { code detail object { type id } operationId clearedBy ${remedies} } }`;
     const fields = `id kind state target { type id } poolId parentId progress result steps { name } error { code }
-      waitsFor { code detail object { type id } operationId clearedBy } attempt pastNoReturn actor reason createdAt
+      waitsFor { code detail object { type id } operationId clearedBy ${remedies} } attempt pastNoReturn actor reason createdAt
       startedAt endedAt estimatedEndAt deadlineAt cancelRequestedAt
       actions { cancel ${blockers} retry ${blockers} resolve ${blockers} }`;
     const mutation = `mutation ($id: ID!) { deleteDomain(id: $id) { ${fields} parent { id } children { id } } }`;
@@ -182,9 +192,56 @@ describe('an operation', () => {
       { code: 'host.unreachable', detail: 'Nobody can say whether it was done.', operationId: null },
     ]);
     expect(waitsFor[0]?.clearedBy).toContain('resolve it');
+    const itself = { type: 'operation', id };
+    expect(waitsFor[0]?.remedies).toEqual([
+      { act: 'resolve', object: itself, at: null },
+      { act: 'retry', object: itself, at: null },
+    ]);
     expect(rest).toMatchObject({
       attempt: 2,
       actions: { cancel: { allowed: false }, retry: { allowed: true }, resolve: { allowed: true } },
     });
+  });
+
+  it('that settles itself names the hosts that have to answer for it; so does who waits for what it holds', async () => {
+    const id = await row({ state: `'needs_attention'`, attend_at: 'now()', attempt: '1' });
+    const [hostId, objectId] = [newId(), newId()];
+    const lock = (operationId: string, type: string, object: string, granted = true) =>
+      server.source.query(
+        `insert into object_lock (object_type, object_id, operation_id, mode, granted) values ($1, $2, $3, $4, $5)`,
+        [type, object, operationId, type === 'host' ? 'shared' : 'exclusive', granted],
+      );
+    await lock(id, 'host', hostId);
+    await lock(id, 'probe', objectId);
+    const waiting = await row({ state: `'waiting'` });
+    await lock(waiting, 'probe', objectId, false);
+    const [host, itself] = [
+      { type: 'host', id: hostId },
+      { type: 'operation', id },
+    ];
+    const remedies = [
+      { act: 'answers', object: host, at: null },
+      { act: 'resolve', object: itself, at: null },
+      { act: 'retry', object: itself, at: null },
+      { act: 'declare_dead', object: host, at: null },
+    ];
+    expect((await one(id)).waitsFor).toMatchObject([{ operationId: null, remedies }]);
+    expect((await one(waiting)).waitsFor).toMatchObject([{ operationId: id, remedies }]);
+  });
+
+  it('that cannot be cancelled any more says when it will have ended', async () => {
+    await row({
+      kind: `'probe.firm'`,
+      state: `'succeeded'`,
+      started_at: `now() - interval '1 day'`,
+      ended_at: `now() - interval '1 day' + interval '1 minute'`,
+    });
+    const id = await row({ kind: `'probe.firm'`, started_at: 'now()', past_no_return: 'true', attempt: '1' });
+    const { estimatedEndAt, actions } = await one(id);
+    const ends = { act: 'ends', object: { type: 'operation', id }, at: estimatedEndAt };
+    expect(estimatedEndAt).toEqual(expect.any(String));
+    expect(actions).toMatchObject({ cancel: { blockers: [{ remedies: [ends] }] } });
+    const refused = await server.rest('POST', `/v1/operations/${id}/cancel`);
+    expect(refused.body).toMatchObject({ blockers: [{ remedies: [ends] }] });
   });
 });

@@ -9,6 +9,7 @@ export const probeRefused = defineProblem({
   status: 409,
   title: 'The probe refuses',
   retry: 'never',
+  remedies: ['nothing'],
 });
 
 export interface ProbeServices {

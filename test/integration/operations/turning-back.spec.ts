@@ -11,7 +11,13 @@ import { eventually } from '../../support/eventually.js';
 import { type QueueBackend, queueBackends } from '../../support/queue-backends.js';
 import { type Bench, caller, startBench } from './engine-bench.js';
 
-const refused = defineProblem({ code: 'saga.refused', status: 409, title: 'Refused', retry: 'never' });
+const refused = defineProblem({
+  code: 'saga.refused',
+  status: 409,
+  title: 'Refused',
+  retry: 'never',
+  remedies: ['nothing'],
+});
 
 type Place = 'one' | 'two' | 'three' | 'undo one' | 'undo two' | 'probe two';
 interface Services {

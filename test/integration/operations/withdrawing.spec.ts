@@ -8,7 +8,13 @@ import { eventually } from '../../support/eventually.js';
 import { type QueueBackend, queueBackends } from '../../support/queue-backends.js';
 import { type Bench, caller, startBench } from './engine-bench.js';
 
-const refused = defineProblem({ code: 'bell.refused', status: 409, title: 'Refused', retry: 'never' });
+const refused = defineProblem({
+  code: 'bell.refused',
+  status: 409,
+  title: 'Refused',
+  retry: 'never',
+  remedies: ['nothing'],
+});
 
 type Place = 'ring' | 'withdraw' | 'probe' | 'open';
 interface Services {

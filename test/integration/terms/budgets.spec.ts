@@ -82,6 +82,24 @@ it('of many at once exactly as many are accepted as the budget of the repository
   ]);
 });
 
+it('who is refused is told which operation will probably make room first, and to come back then', async () => {
+  await pool.source.query(
+    `insert into operation (id, kind, target_type, target_id, actor, input, state, trace_id, started_at, ended_at)
+      select gen_random_uuid(), 'volume.create', 'volume', gen_random_uuid(), 'test', '{}', 'succeeded', '', now() - interval '1 day',
+        now() - interval '1 day' + interval '30 seconds' from generate_series(1, 30)`,
+  );
+  const { taken, refused } = await allAtOnce(() => Array.from({ length: 3 }, createVolume));
+  const [first] = taken.map(({ body }) => body.estimatedEndAt).sort();
+  const [{ remedies }] = refused[0]!.body.blockers;
+  expect(remedies).toEqual([
+    { act: 'ends', object: { type: 'operation', id: expect.any(String) }, at: first },
+  ]);
+  const named = taken.find(({ body }) => body.id === remedies[0].object.id);
+  expect(named?.body.estimatedEndAt).toBe(first);
+  const after = Number(refused[0]?.headers.get('retry-after'));
+  expect([after, after > 20 && after <= 30]).toEqual([refused[0]?.body.retryAfterSeconds, true]);
+});
+
 it('a caller who has as many under way as he may is refused, whatever he asks, until one has ended', async () => {
   await pool.source.query(
     `insert into operation (id, kind, target_type, target_id, actor, input, state, trace_id)

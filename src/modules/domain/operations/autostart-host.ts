@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { type Problem } from '../../../kernel/errors/problem.js';
+import { remedyOf } from '../../../kernel/errors/remedies.js';
 import { defineOperation } from '../../../kernel/operations/define-operation.js';
 import { priorities } from '../../../kernel/operations/priority.js';
 import { uuid } from '../../../kernel/schema/values.js';
@@ -61,6 +62,7 @@ export const autostartHost = defineOperation({
               object: { type: 'domain', id },
               operationId: null,
               clearedBy: 'Start the domain once the reason is gone.',
+              remedies: [remedyOf('start', { type: 'domain', id })],
             })),
           });
         return null;

@@ -7,6 +7,7 @@ import {
 } from '../../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
 import { isProblem } from '../../../kernel/errors/problem.js';
+import { remedyOf } from '../../../kernel/errors/remedies.js';
 import {
   capabilityAbsent,
   hostUnreachable,
@@ -250,6 +251,7 @@ function refuseLacking(hosts: readonly Candidate[], kind: StorageRepositoryKind)
       object: { type: 'host', id: hostId },
       operationId: null,
       clearedBy: 'What the host lacks is installed, and its agent has looked again.',
+      remedies: [remedyOf('ask_otherwise')],
     })),
   });
 }
@@ -273,6 +275,7 @@ async function refusePlaceTaken(
       object: { type: 'storage_repository', id },
       operationId: null,
       clearedBy: 'Delete that storage repository, which keeps its files.',
+      remedies: [remedyOf('delete', { type: 'storage_repository', id })],
     })),
   });
 }

@@ -21,9 +21,15 @@ beforeAll(async () => {
 afterAll(() => pool?.close());
 
 const read = async (path: string) => (await pool.rest('GET', path)).body;
-const refusedAs = (code: string, host: TestHost) => ({
+const refusedAs = (code: string, host: TestHost, act: string) => ({
   allowed: false,
-  blockers: [expect.objectContaining({ code, object: { type: 'host', id: host.id } })],
+  blockers: [
+    expect.objectContaining({
+      code,
+      object: { type: 'host', id: host.id },
+      remedies: [{ act, object: null, at: null }],
+    }),
+  ],
 });
 
 describe('the control domain of a host', () => {
@@ -31,15 +37,16 @@ describe('the control domain of a host', () => {
     const shown = {
       ...dom0(NOBODYS),
       actions: {
-        adjust: refusedAs('capability.absent', xen),
-        stop: refusedAs('domain.control_domain', xen),
-        migrate: refusedAs('domain.control_domain', xen),
+        adjust: refusedAs('capability.absent', xen, 'ask_otherwise'),
+        stop: refusedAs('domain.control_domain', xen, 'nothing'),
+        migrate: refusedAs('domain.control_domain', xen, 'nothing'),
       },
     };
     const { controlDomain, hypervisor } = await read(`/v1/hosts/${xen.id}`);
     expect(controlDomain).toEqual(shown);
     expect(hypervisor.virtCaps).toEqual([]);
-    const action = '{ allowed blockers { code detail object { type id } operationId clearedBy } }';
+    const action =
+      '{ allowed blockers { code detail object { type id } operationId clearedBy remedies { act object { type id } at } } }';
     const { data } = await pool.graphql(
       `query ($id: ID!) { host(id: $id) { hypervisor { virtCaps } controlDomain { id memoryBytes vcpus
          actions { adjust ${action} stop ${action} migrate ${action} } } } }`,

@@ -5,10 +5,8 @@ import {
   type ObservedDomain,
   capabilityAbsent,
   domainBadState,
-  domainStartFailed,
   hostDomainNotFound,
 } from '../../agent-contract/index.js';
-import { callFenced } from '../../kernel/errors/problems.js';
 import {
   type DomainListener,
   type Fingerprint,
@@ -18,6 +16,7 @@ import {
   type ServesSerialConsoles,
 } from '../driver.js';
 import { Announcer } from '../shared/announcer.js';
+import { fenced, Starts } from '../shared/starts.js';
 import { type FakeGuest, isLive } from './fake-guest.js';
 import { FakeHypervisor, type HistoryPlace } from './fake-hypervisor.js';
 import { Faults } from './faults.js';
@@ -70,11 +69,7 @@ class Fake implements FakeDriver {
   readonly kind = 'fake';
   private readonly announcer: Announcer;
   private unwatch: (() => void) | null = null;
-  /** Starts under way, so that a force-off can overtake them and a double is the same. */
-  private readonly starting = new Map<
-    string,
-    { generation: number; overtaken: boolean; result: Promise<ObservedDomain> }
-  >();
+  private readonly starts = new Starts();
 
   constructor(
     readonly hypervisor: FakeHypervisor,
@@ -114,20 +109,14 @@ class Fake implements FakeDriver {
   }
 
   start(domain: RunnableDomain): Promise<ObservedDomain> {
-    const under = this.starting.get(domain.id);
-    if (under?.generation === domain.generation) return under.result;
-    if (under) return Promise.reject(domainBadState(`Domain ${domain.id} is being started.`));
-    const mark = { generation: domain.generation, overtaken: false };
-    const result = this.faults
-      .around(
+    return this.starts.begin(domain, (signal) =>
+      this.faults.around(
         'start',
         domain.id,
-        () => this.startOnce(domain, mark),
+        () => this.startOnce(domain, signal),
         (reason) => void this.hypervisor.end(domain.id, 'crashed', reason),
-      )
-      .finally(() => this.starting.delete(domain.id));
-    this.starting.set(domain.id, Object.assign(mark, { result }));
-    return result;
+      ),
+    );
   }
 
   askShutdown(domainId: string): Promise<void> {
@@ -139,8 +128,8 @@ class Fake implements FakeDriver {
   }
 
   forceOff(domainId: string): Promise<void> {
-    const under = this.starting.get(domainId);
-    if (under) under.overtaken = true;
+    // Not waited for: a fault may hold it for as long as a test wants.
+    void this.starts.overtake(domainId);
     return this.faults.around('forceOff', domainId, () =>
       this.hypervisor.end(domainId, 'halted', null, 'agent'),
     );
@@ -198,14 +187,12 @@ class Fake implements FakeDriver {
     });
   }
 
-  private async startOnce(domain: RunnableDomain, mark: { overtaken: boolean }): Promise<ObservedDomain> {
+  private async startOnce(domain: RunnableDomain, signal: AbortSignal): Promise<ObservedDomain> {
     const before = this.hypervisor.get(domain.id);
-    if (mark.overtaken) throw domainStartFailed('The domain was forced off while it was being started.');
+    signal.throwIfAborted();
     if (before) {
       const { generation } = before.domain;
-      if (domain.generation < generation) {
-        throw callFenced(`Domain ${domain.id} is at generation ${generation} on this host.`);
-      }
+      if (domain.generation < generation) throw fenced(domain.id, generation);
       // The same start once more: what became of it is the answer.
       if (domain.generation === generation) return this.word(domain.id);
       if (isLive(before)) throw domainBadState(`Domain ${domain.id} runs here at generation ${generation}.`);

@@ -4,10 +4,8 @@ import {
   type DomainSpec,
   type ObservedDomain,
   domainBadState,
-  domainStartFailed,
   hostDomainNotFound,
 } from '../../agent-contract/index.js';
-import { callFenced } from '../../kernel/errors/problems.js';
 import {
   type DomainListener,
   type HypervisorDriver,
@@ -17,6 +15,8 @@ import {
 } from '../driver.js';
 import { Announcer } from '../shared/announcer.js';
 import { capLog, tailOfLog } from '../shared/console-log.js';
+import { Patrol } from '../shared/patrol.js';
+import { fenced, Starts } from '../shared/starts.js';
 import { hasSandbox, qemuFingerprint } from './fingerprint.js';
 import { DomainFolder, type GuestRecord, domainFolders } from './guest-record.js';
 import { type GuestEnd, LiveGuest, type LiveGuestHandlers } from './live-guest.js';
@@ -43,12 +43,6 @@ interface Known {
   writing: Promise<void>;
 }
 
-interface Starting {
-  readonly generation: number;
-  readonly abort: AbortController;
-  readonly result: Promise<ObservedDomain>;
-}
-
 export function createQemuDriver(
   options: QemuDriverOptions,
 ): HypervisorDriver & ServesSerialConsoles & ResetsGuests {
@@ -58,11 +52,11 @@ export function createQemuDriver(
 class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests {
   readonly kind = 'qemu';
   private readonly known = new Map<string, Known>();
-  private readonly starting = new Map<string, Starting>();
+  private readonly starts = new Starts();
   private readonly announcer: Announcer;
   private settings: QemuSettings;
   private sandboxAsked: Promise<void> | null = null;
-  private patrol: NodeJS.Timeout | null = null;
+  private readonly patrol = new Patrol(PATROL_EVERY_MS, () => this.walk());
   private closed = false;
 
   constructor(settings: QemuSettings) {
@@ -80,13 +74,7 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
     const found = await Promise.all(
       (await domainFolders(this.settings.domainsDir)).map((one) => this.adopt(one)),
     );
-    let walking = false;
-    this.patrol = setInterval(() => {
-      if (walking) return; // on a slow disk: two at once would cut the same log twice
-      walking = true;
-      void this.walk().finally(() => (walking = false));
-    }, PATROL_EVERY_MS);
-    this.patrol.unref();
+    this.patrol.begin();
     return found.filter((one) => one !== null);
   }
 
@@ -108,19 +96,7 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
   }
 
   start(domain: RunnableDomain): Promise<ObservedDomain> {
-    const under = this.starting.get(domain.id);
-    if (under) {
-      if (under.generation === domain.generation) return under.result;
-      return Promise.reject(
-        domain.generation < under.generation
-          ? fenced(domain.id, under.generation)
-          : domainBadState(`Domain ${domain.id} is being started at generation ${under.generation}.`),
-      );
-    }
-    const abort = new AbortController();
-    const result = this.startOnce(domain, abort.signal).finally(() => this.starting.delete(domain.id));
-    this.starting.set(domain.id, { generation: domain.generation, abort, result });
-    return result;
+    return this.starts.begin(domain, (signal) => this.startOnce(domain, signal));
   }
 
   async askShutdown(domainId: string): Promise<void> {
@@ -134,11 +110,7 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
   }
 
   async forceOff(domainId: string): Promise<void> {
-    const under = this.starting.get(domainId);
-    if (under) {
-      under.abort.abort(domainStartFailed('The domain was forced off while it was being started.'));
-      await under.result.catch(() => undefined);
-    }
+    await this.starts.overtake(domainId);
     const known = this.known.get(domainId);
     if (!known?.guest) return void (await known?.ending);
     // First the word, then the deed: an agent that dies in between leaves no guest that seems to have crashed.
@@ -169,7 +141,7 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
   }
 
   async forget(domainId: string): Promise<void> {
-    if (this.starting.has(domainId)) throw domainBadState(`Domain ${domainId} is being started.`);
+    if (this.starts.has(domainId)) throw domainBadState(`Domain ${domainId} is being started.`);
     const known = this.known.get(domainId);
     if (!known) return;
     await known.ending;
@@ -185,8 +157,8 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
 
   async close(): Promise<void> {
     this.closed = true;
-    if (this.patrol) clearInterval(this.patrol);
-    await Promise.allSettled([...this.starting.values()].map((one) => one.result));
+    this.patrol.end();
+    await this.starts.ended();
     this.announcer.silence();
     for (const known of this.known.values()) {
       for (const line of known.lines.values()) line.close();
@@ -441,6 +413,3 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
     return this.sandboxAsked;
   }
 }
-
-const fenced = (domainId: string, generation: number) =>
-  callFenced(`Domain ${domainId} is at generation ${generation} on this host.`);

@@ -4,10 +4,8 @@ import {
   type ObservedDomain,
   domainBadState,
   domainIsControlDomain,
-  domainStartFailed,
   hostDomainNotFound,
 } from '../../agent-contract/index.js';
-import { callFenced } from '../../kernel/errors/problems.js';
 import {
   type DomainListener,
   type HypervisorDriver,
@@ -16,6 +14,8 @@ import {
 } from '../driver.js';
 import { Announcer } from '../shared/announcer.js';
 import { capLog, tailOfLog } from '../shared/console-log.js';
+import { Patrol } from '../shared/patrol.js';
+import { fenced, Starts } from '../shared/starts.js';
 import { xenFingerprint } from './fingerprint.js';
 import { guestEnd } from './guest-end.js';
 import { GuestConsole } from './guest-console.js';
@@ -54,12 +54,6 @@ interface Known {
   rebooting: { readonly abort: AbortController; readonly done: Promise<void> } | null;
 }
 
-interface Starting {
-  readonly generation: number;
-  readonly abort: AbortController;
-  readonly result: Promise<ObservedDomain>;
-}
-
 export function createXenDriver(options: XenDriverOptions): HypervisorDriver & ServesSerialConsoles {
   return new XenDriver(settle(options));
 }
@@ -67,7 +61,7 @@ export function createXenDriver(options: XenDriverOptions): HypervisorDriver & S
 class XenDriver implements HypervisorDriver, ServesSerialConsoles {
   readonly kind = 'xen';
   private readonly known = new Map<string, Known>();
-  private readonly starting = new Map<string, Starting>();
+  private readonly starts = new Starts();
   private readonly announcer: Announcer;
   private readonly xl: Xl;
   private readonly listings: Listings;
@@ -75,7 +69,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
   private controlDomainId: string | null = null;
   private readonly xenstore: XenstoreClient;
   private readonly making: MakingParts;
-  private patrol: NodeJS.Timeout | null = null;
+  private readonly patrol = new Patrol(PATROL_EVERY_MS, () => this.walk());
   private lastSweep = 0;
   private closed = false;
 
@@ -112,13 +106,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
     const found = await Promise.all(folders.map((one) => this.adopt(one, listing)));
     // A domain that shuts down or goes away fires it, and names none: Xen is asked which.
     this.xenstore.watch('@releaseDomain', () => void this.refresh());
-    let walking = false;
-    this.patrol = setInterval(() => {
-      if (walking) return; // on a slow disk: two at once would cut the same log twice
-      walking = true;
-      void this.walk().finally(() => (walking = false));
-    }, PATROL_EVERY_MS);
-    this.patrol.unref();
+    this.patrol.begin();
     return found.filter((one) => one !== null);
   }
 
@@ -142,17 +130,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
 
   async start(domain: RunnableDomain): Promise<ObservedDomain> {
     this.refuseControlDomain(domain.id);
-    const under = this.starting.get(domain.id);
-    if (under) {
-      if (under.generation === domain.generation) return under.result;
-      throw domain.generation < under.generation
-        ? fenced(domain.id, under.generation)
-        : domainBadState(`Domain ${domain.id} is being started at generation ${under.generation}.`);
-    }
-    const abort = new AbortController();
-    const result = this.startOnce(domain, abort.signal).finally(() => this.starting.delete(domain.id));
-    this.starting.set(domain.id, { generation: domain.generation, abort, result });
-    return result;
+    return this.starts.begin(domain, (signal) => this.startOnce(domain, signal));
   }
 
   async askShutdown(domainId: string): Promise<void> {
@@ -165,11 +143,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
 
   async forceOff(domainId: string): Promise<void> {
     this.refuseControlDomain(domainId);
-    const under = this.starting.get(domainId);
-    if (under) {
-      under.abort.abort(domainStartFailed('The domain was forced off while it was being started.'));
-      await under.result.catch(() => undefined);
-    }
+    await this.starts.overtake(domainId);
     const known = this.known.get(domainId);
     if (!known) return;
     known.rebooting?.abort.abort();
@@ -200,7 +174,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
 
   async forget(domainId: string): Promise<void> {
     this.refuseControlDomain(domainId);
-    if (this.starting.has(domainId)) throw domainBadState(`Domain ${domainId} is being started.`);
+    if (this.starts.has(domainId)) throw domainBadState(`Domain ${domainId} is being started.`);
     const known = this.known.get(domainId);
     if (!known) return;
     await known.ending;
@@ -216,8 +190,8 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
 
   async close(): Promise<void> {
     this.closed = true;
-    if (this.patrol) clearInterval(this.patrol);
-    await Promise.allSettled([...this.starting.values()].map((one) => one.result));
+    this.patrol.end();
+    await this.starts.ended();
     await Promise.all([...this.known.values()].map((known) => known.rebooting?.done));
     this.announcer.silence();
     this.xenstore.close();
@@ -462,6 +436,3 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
     if (alive.length > 0 && (due || !this.xenstore.connected)) await this.refresh();
   }
 }
-
-const fenced = (domainId: string, generation: number) =>
-  callFenced(`Domain ${domainId} is at generation ${generation} on this host.`);

@@ -89,9 +89,12 @@ const needsSql = (t: string): string =>
     union select 'network.' || w.kind from nic n join network w on w.id = n.network_id where n.domain_id = ${t}.id
     union select 'disk.' || v.format from disk k join volume v on v.id = k.volume_id where k.domain_id = ${t}.id)`;
 
+/** The same as `host.capabilities` is asked for them. */
+export const neededSql = (t: string): string =>
+  `(select jsonb_agg(jsonb_build_object('name', need.name)) from ${needsSql(t)} need)`;
+
 /** The host `h` offers all that the domain needs. */
-export const offersSql = (h: string, t: string): string =>
-  `${h}.capabilities @> (select jsonb_agg(jsonb_build_object('name', need.name)) from ${needsSql(t)} need)`;
+const offersSql = (h: string, t: string): string => `${h}.capabilities @> ${neededSql(t)}`;
 
 const lacksSql = (h: string, t: string): string =>
   `(select string_agg(need.name, ', ' order by need.name) from ${needsSql(t)} need

@@ -11,7 +11,7 @@ import { type Budgets, tooMany } from '../../kernel/operations/budgets.js';
 import { type Acceptor } from '../../kernel/operations/define-operation.js';
 import { reachesSql } from '../storage/index.js';
 import { hostMemoryInsufficient } from './domain.errors.js';
-import { noHost, noMemory, noneOffers, offersSql, ROOMS } from './domain.reasons.js';
+import { noHost, noMemory, neededSql, noneOffers, ROOMS } from './domain.reasons.js';
 import { disksOf, findDomain } from './domain.rows.js';
 import { repositoriesOf } from './domain-spec.js';
 import { mayBegin } from './domain.states.js';
@@ -29,12 +29,14 @@ export interface Room {
 export const byLoad = (a: Room, b: Room): number =>
   b.freeBytes / b.memoryBytes - a.freeBytes / a.memoryBytes || a.hostName.localeCompare(b.hostName);
 
-const ROOM = `
-  select r.id as "hostId", r.name as "hostName", r.epoch as "hostEpoch", r.simulated,
+const ROOM = `select r.id as "hostId", r.name as "hostName", r.epoch as "hostEpoch", r.simulated,
          r.memory_bytes::float8 as "memoryBytes", r.free_bytes::float8 as "freeBytes"
-    from (${ROOMS}) r where r.state = 'online'`;
+    from (${ROOMS}) r`;
 
-/** The hosts of its pool that are online, reach every one of these repositories and offer what the domain needs. */
+/**
+ * The hosts of its pool that are online, reach every one of these repositories and offer what the domain needs, which is asked
+ * once and not of every host.
+ */
 const roomsFor = (
   tx: EntityManager,
   domain: Pick<Claimant, 'id' | 'poolId'>,
@@ -42,14 +44,15 @@ const roomsFor = (
 ): Promise<Room[]> =>
   rowsOf<Room>(
     tx,
-    `${ROOM} and r.pool_id = $1 and ${reachesSql('r.id', '$2::uuid[]')}
-        and exists (select from domain d where d.id = $3 and ${offersSql('r', 'd')})`,
+    `with needed as materialized (select ${neededSql('d')} as names from domain d where d.id = $3)
+     ${ROOM} join needed on r.capabilities @> needed.names
+      where r.state = 'online' and r.pool_id = $1 and ${reachesSql('r.id', '$2::uuid[]')}`,
     [domain.poolId, [...new Set(repositoryIds)], domain.id],
   );
 
 /** Nothing when the host is full or away by now. A statement of its own after the lock, so that it sees every claim. */
 const CLAIM = `
-  with room as (${ROOM} and r.id = $1),
+  with room as (${ROOM} where r.state = 'online' and r.id = $1),
        claimed as (insert into claim (domain_id, host_id, vcpus, memory_bytes)
                    select $2, "hostId", $3, $4::bigint from room where "freeBytes" >= $4::bigint returning host_id)
   select room.* from room join claimed on host_id = "hostId"`;

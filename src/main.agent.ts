@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { Agent, AgentError, type AgentSettings } from './agent/agent.js';
 import { WrongAuthorityError } from './agent/enrolment/enrolment-client.js';
@@ -47,6 +48,8 @@ async function main(): Promise<void> {
   try {
     for (let next = 0; next < agents.length; next += AT_ONCE)
       await Promise.all(agents.slice(next, next + AT_ONCE).map((agent) => agent.start()));
+    // Now, since one that is killed writes nothing at its end. Where no folder is named for it this does nothing.
+    flushCompileCache();
   } catch (error) {
     if (closing) return;
     await stop('start failed');

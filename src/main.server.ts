@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { ConfigError } from './config/read-config.js';
 import { readServerConfig } from './config/server.config.js';
 import { createLogger } from './kernel/logging/logger.js';
@@ -38,6 +39,8 @@ async function main(): Promise<void> {
   process.on('SIGINT', stop);
   try {
     await server;
+    // Now, since one that is killed writes nothing at its end. Where no folder is named for it this does nothing.
+    flushCompileCache();
   } catch (error) {
     if (!stopping.signal.aborted) log.fatal({ err: error }, 'the server could not start');
     process.exit(1);

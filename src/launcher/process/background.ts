@@ -53,7 +53,8 @@ export async function startBackground(
   try {
     const child = spawn(process.execPath, ['--enable-source-maps', part.program], {
       cwd: part.dataPath,
-      env: options.environment,
+      // What Node has compiled once: without it a server takes a third longer to come back.
+      env: { NODE_COMPILE_CACHE: join(part.dataPath, 'cache', 'compiled'), ...options.environment },
       detached: true,
       stdio: ['ignore', log, log],
     });

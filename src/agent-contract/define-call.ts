@@ -45,6 +45,11 @@ export interface AgentCall<I extends z.ZodType = z.ZodType, O extends z.ZodType 
   /** `read` changes nothing and may be repeated freely; `write` needs a fence and goes through the agent's journal. */
   readonly effect: 'read' | 'write';
   /**
+   * Of a write: done twice, it would do harm, and nothing on the host shows whether it was done. An agent that began it and
+   * does not know how that ended answers `call.outcome_unknown`, and does not do it again. Agents before version 10 do.
+   */
+  readonly once?: boolean;
+  /**
    * May be made of an agent that is behind: its host was declared dead, and it comes back with an older epoch. Every other
    * write it refuses with `host.unreachable` until it has been brought up to date.
    */

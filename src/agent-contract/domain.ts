@@ -1,6 +1,11 @@
 import { z } from 'zod';
 import { defineProblem } from '../kernel/errors/problem.js';
-import { capabilityAbsent, fileNotFound, pathOutsideRepository } from '../kernel/errors/problems.js';
+import {
+  callOutcomeUnknown,
+  capabilityAbsent,
+  fileNotFound,
+  pathOutsideRepository,
+} from '../kernel/errors/problems.js';
 import { bytes, instant, oneLine, uuid } from '../kernel/schema/values.js';
 import { defineCall } from './define-call.js';
 import { repositoryFile, repositoryUnavailable, volumeBadImage, volumeInUse, volumeRef } from './storage.js';
@@ -189,14 +194,16 @@ export const forceOff = defineCall({
 
 /**
  * Presses the reset button: the guest begins anew in the same run. Repeated under the same fence it is answered from the
- * agent's journal; after an agent that died half-way it may be pressed twice. Overtakes what is under way on the domain.
+ * agent's journal. A press that an agent did not live to write down is never repeated: `call.outcome_unknown`. Overtakes what
+ * is under way on the domain.
  */
 export const resetDomain = defineCall({
   name: 'domain.reset',
   input: target,
   output: observedDomain,
-  errors: [...lifecycleErrors, capabilityAbsent],
+  errors: [...lifecycleErrors, capabilityAbsent, callOutcomeUnknown],
   effect: 'write',
+  once: true,
   deadlineMs: 20_000,
 });
 

@@ -12,6 +12,7 @@ export function printContract(): string {
   const calls = Object.values<AgentCall>(agentCalls).map((call) => ({
     name: call.name,
     effect: call.effect,
+    ...(call.once ? { once: true } : {}),
     ...(call.whileBehind ? { whileBehind: true } : {}),
     deadlineMs: call.deadlineMs,
     errors: call.errors.map(({ code, status, retry }) => ({ code, status, retry })),

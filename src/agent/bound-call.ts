@@ -52,6 +52,8 @@ export interface PreparedCall {
   readonly repositoryId: string | null;
   readonly turn: string | null;
   readonly overtakes: boolean;
+  /** What was begun and may have happened is not done again. */
+  readonly once: boolean;
   readonly attempt: number | null;
   /** Runs the handler; the answer has passed the contract's own schema. */
   run(context: CallContext): Promise<unknown>;
@@ -88,6 +90,7 @@ export function handle<I extends z.ZodType, O extends z.ZodType>(
         repositoryId: conduct.repository?.(input) ?? null,
         turn: domain ? `domain ${domain.id}` : (conduct.turn?.(input) ?? null),
         overtakes: conduct.overtakes ?? false,
+        once: call.once ?? false,
         attempt: conduct.attempt?.(input) ?? null,
         run: async (context) => call.output.parse(await handler(input, context)),
       };

@@ -20,6 +20,13 @@ const fullDisk: LogHandle = {
   close: () => Promise.resolve(),
 };
 
+const bare = {
+  boot: { kind: 'firmware', firmware: 'bios', order: [] },
+  disks: [],
+  nics: [],
+  consoles: [],
+};
+
 describe('dispatch', () => {
   let folder = '';
   let driver: FakeDriver;
@@ -42,9 +49,17 @@ describe('dispatch', () => {
     return made.dispatch;
   };
   const backends = createFakeBackends();
-  const ask = async (to: Dispatch, method: string, input: unknown, fenced = true): Promise<FrameToServer> => {
-    const fence = { operationId: newId(), step: 's', attempt: 1, hostEpoch: 1, domain: null };
-    const params: RequestFrame['params'] = { input, fence: fenced ? fence : null, deadlineMs: 5_000 };
+  const ask = async (
+    to: Dispatch,
+    method: string,
+    input: unknown,
+    under: { operationId?: string; attempt?: number } | null = {},
+  ): Promise<FrameToServer> => {
+    const fence = under && {
+      ...{ operationId: newId(), step: 's', attempt: 1, hostEpoch: 1, domain: null },
+      ...under,
+    };
+    const params: RequestFrame['params'] = { input, fence, deadlineMs: 5_000 };
     const caller = { signal: new AbortController().signal, subscribe: () => undefined };
     return readFrame(frameToServer, await to.answer({ jsonrpc: '2.0', id: 1, method, params }, caller));
   };
@@ -59,10 +74,7 @@ describe('dispatch', () => {
       generation: 1,
       vcpus: 1,
       memoryBytes: 1 << 26,
-      boot: { kind: 'firmware', firmware: 'bios', order: [] },
-      disks: [],
-      nics: [],
-      consoles: [],
+      ...bare,
     };
     expect(await ask(working, 'domain.start', { spec })).toMatchObject({ result: { state: 'running' } });
 
@@ -75,10 +87,44 @@ describe('dispatch', () => {
     expect(log).toContain('done without a journal');
   });
 
+  describe('a reset', () => {
+    const running = async (to: Dispatch) => {
+      const id = newId();
+      const spec = { id, name: 'web', generation: 1, vcpus: 1, memoryBytes: 1 << 26, ...bare };
+      expect(await ask(to, 'domain.start', { spec })).toMatchObject({ result: { state: 'running' } });
+      return { domainId: id, generation: 1 };
+    };
+
+    it('that was begun, and of which nobody wrote down what came, is not done again by the next agent', async () => {
+      const dying = await dispatch();
+      const target = await running(dying);
+      const under = { operationId: newId(), attempt: 1 };
+      driver.faults.plan('reset', { kind: 'drop_answer', error: new Error('the agent died') });
+      expect(await ask(dying, 'domain.reset', target, under)).toHaveProperty('error');
+      for (const attempt of [1, 2, 3]) {
+        const next = await dispatch();
+        expect(await ask(next, 'domain.reset', target, { ...under, attempt })).toMatchObject(
+          refusal('call.outcome_unknown'),
+        );
+      }
+      expect(driver.hypervisor.countEffects('reset', target.domainId)).toBe(1);
+      // Another operation is another press.
+      expect(await ask(await dispatch(), 'domain.reset', target)).toHaveProperty('result');
+      expect(driver.hypervisor.countEffects('reset', target.domainId)).toBe(2);
+    });
+
+    it('is not done where the journal cannot remember that it was begun', async () => {
+      const target = await running(await dispatch());
+      const stuck = await dispatch((path, size) => Promise.resolve(new LogFile(path, fullDisk, size)));
+      expect(await ask(stuck, 'domain.reset', target)).toMatchObject(refusal('host.journal_unavailable'));
+      expect(driver.hypervisor.countEffects('reset', target.domainId)).toBe(0);
+    });
+  });
+
   it('refuses a write without a fence, and one whose fence speaks of another domain', async () => {
     const to = await dispatch();
     const target = { domainId: newId(), generation: 1 };
-    expect(await ask(to, 'domain.forceOff', target, false)).toMatchObject(refusal('request.invalid'));
+    expect(await ask(to, 'domain.forceOff', target, null)).toMatchObject(refusal('request.invalid'));
     const fence = { operationId: newId(), step: 's', attempt: 1, hostEpoch: 1 };
     for (const domain of [
       { id: newId(), generation: 1 },

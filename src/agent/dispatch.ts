@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { errorText, type RequestFrame, resultText, rpcCode } from '../agent-contract/index.js';
 import { isProblem, ProblemError } from '../kernel/errors/problem.js';
-import { callFenced, callTimedOut, internalError, requestInvalid } from '../kernel/errors/problems.js';
+import {
+  callFenced,
+  callOutcomeUnknown,
+  callTimedOut,
+  internalError,
+  requestInvalid,
+} from '../kernel/errors/problems.js';
 import { failpoint } from '../kernel/failpoint.js';
 import { type Logger } from '../kernel/logging/logger.js';
 import { newId } from '../kernel/schema/values.js';
@@ -109,6 +115,10 @@ export class Dispatch {
     if (past?.outcome?.kind === 'result') return Promise.resolve(past.outcome.result);
     if (past?.outcome && past.begin.attempt >= write.attempt)
       return Promise.reject(ProblemError.fromProblem(past.outcome.problem));
+    if (past && !past.outcome && prepared.once)
+      return Promise.reject(
+        callOutcomeUnknown(`${write.call} was begun, and what came of it was not written down.`),
+      );
     this.parts.fencing.note(write, this.now());
     const running: Running = { write, until, withdrawn: new AbortController(), done: Promise.resolve() };
     this.running.set(key, running);
@@ -165,7 +175,7 @@ export class Dispatch {
       });
     } catch (error) {
       // A guest that filled the disk must still be ended; force-off is the same however often it is done.
-      if (!prepared.overtakes) throw error;
+      if (!prepared.overtakes || prepared.once) throw error;
       this.parts.log.error({ err: error, call, domain }, 'done without a journal');
     }
     try {

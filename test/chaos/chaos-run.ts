@@ -9,6 +9,7 @@ import { checkHistory, isOfInventory, type Violation } from './history-checker.j
 import { keepEvidence } from './keep-evidence.js';
 import { Load } from './load.js';
 import { Nemesis, type Victim } from './nemesis.js';
+import { resolveUnknowable } from './somebodys-word.js';
 import { Subscriber } from './subscriber.js';
 import { Witness } from './witness.js';
 import { World } from './world.js';
@@ -160,9 +161,11 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
     if (!violations.some(isOfInventory)) resyncMs = Math.min(resyncMs, looked);
     return { history: found, violations };
   };
+  await resolveUnknowable(arena);
   let verdict = await judge();
   while (verdict.violations.length > 0 && performance.now() - calmBegan < CALM_MS) {
     await delay(500);
+    await resolveUnknowable(arena);
     verdict = await judge();
   }
   const calmMs = performance.now() - calmBegan;

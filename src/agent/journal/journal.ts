@@ -93,8 +93,8 @@ export class Journal {
     this.compactAt = Number.POSITIVE_INFINITY; // one at a time
     const done = this.file.rewrite(() => {
       const at = this.now();
-      for (const [key, { begin, outcome }] of this.remembered)
-        if (outcome && begin.at < at - KEEP_ENTRIES_MS) this.remembered.delete(key);
+      for (const [key, { begin }] of this.remembered)
+        if (begin.at < at - KEEP_ENTRIES_MS) this.remembered.delete(key);
       this.keptAtCompaction = this.remembered.size;
       const oldest = { attempt: at - KEEP_ATTEMPTS_MS, generation: at - KEEP_GENERATIONS_MS };
       const lines = [formatEntry(this.fencing.marks(at, oldest))];

@@ -94,6 +94,14 @@ export const callTimedOut = defineProblem({
   retry: 'later',
   remedies: ['answers', 'time'],
 });
+/** Of a call that must not be made twice: the agent began it, and died before it had written down what came of it. */
+export const callOutcomeUnknown = defineProblem({
+  code: 'call.outcome_unknown',
+  status: 409,
+  title: 'The host cannot say whether it did it',
+  retry: 'never',
+  remedies: ['resolve'],
+});
 export const capabilityAbsent = defineProblem({
   code: 'capability.absent',
   status: 409,

@@ -2,9 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type DataSource, type EntityManager } from 'typeorm';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
-import { isProblem, type Problem, ProblemError } from '../errors/problem.js';
+import { isProblem, ProblemError } from '../errors/problem.js';
 import {
   callFenced,
+  callOutcomeUnknown,
   callTimedOut,
   hostUnreachable,
   internalError,
@@ -283,11 +284,6 @@ export class OperationRun implements OperationContext<string> {
     step: string,
     { run, rows, probe }: StepWork<R>,
   ): Promise<{ happened: true; result: R } | { happened: false }> {
-    const unknown = (problem: Problem, askAgain: boolean): OutcomeUnknown => {
-      const detail = `Nobody can say whether the step ${step} had its effect: ${problem.detail}`;
-      return new OutcomeUnknown({ ...problem, detail }, askAgain);
-    };
-    const { traceId } = this.caller;
     const fencing = { operationId: this.operationId, step, attempt: this.attempt };
     try {
       if (rows) return { happened: true, result: await run(fencing) };
@@ -295,11 +291,10 @@ export class OperationRun implements OperationContext<string> {
     } catch (error) {
       this.parts.lease.lost.throwIfAborted();
       if (isDatabaseUnavailable(error)) throw error;
-      const problem = this.asProblem(error, step).toProblem(traceId);
-      if (error instanceof ProblemError && mayChange(error)) throw unknown(problem, true);
-      throw unknown(operationTimedOut(problem.detail).toProblem(traceId), false);
+      if (error instanceof ProblemError && mayChange(error)) throw this.unknown(step, error, true);
+      throw this.unknown(step, operationTimedOut(this.asProblem(error, step).detail), false);
     }
-    throw unknown(operationTimedOut('only somebody who looks can tell.').toProblem(traceId), false);
+    throw this.unknown(step, operationTimedOut('only somebody who looks can tell.'), false);
   }
 
   private async undoStep(name: string, undo: Undo): Promise<void> {
@@ -340,6 +335,7 @@ export class OperationRun implements OperationContext<string> {
       } catch (error) {
         lease.lost.throwIfAborted();
         if (isProblem(error, callFenced)) await persist(() => lease.check(true));
+        if (isProblem(error, callOutcomeUnknown)) throw this.unknown(step, error, false);
         const away = isAway(error);
         if (!away && !timeOver.aborted) throw error;
         acted ||= !(error instanceof ProblemError && error.hadNoEffect);
@@ -353,16 +349,15 @@ export class OperationRun implements OperationContext<string> {
         if (!enough()) continue;
         const last = away && error instanceof ProblemError ? error : operationTimedOut('Its time is over.');
         if (!acted) throw last;
-        const reason = last.toProblem(this.caller.traceId);
-        throw new OutcomeUnknown(
-          {
-            ...reason,
-            detail: `Nobody can say whether the step ${step} had its effect: ${reason.detail}`,
-          },
-          true,
-        );
+        throw this.unknown(step, last, true);
       }
     }
+  }
+
+  private unknown(step: string, why: ProblemError, askAgain: boolean): OutcomeUnknown {
+    const reason = why.toProblem(this.caller.traceId);
+    const detail = `Nobody can say whether the step ${step} had its effect: ${reason.detail}`;
+    return new OutcomeUnknown({ ...reason, detail }, askAgain);
   }
 
   /** Anything but a declared refusal is a bug: it is logged here, once, and told without its details. */

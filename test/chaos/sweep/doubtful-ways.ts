@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Stage } from './stage.js';
 import { cancel, type Place } from './standing.js';
-import { type Expected, type Way } from './ways.js';
+import { ended, type Expected, type Way } from './ways.js';
 
 /** In their arena operations of these kinds have so little time that a call which hangs is soon in doubt. */
 export const hurried = {
@@ -10,8 +10,6 @@ export const hurried = {
   'domain.reset': 6_000,
   'volume.create': 6_000,
 };
-
-const ended = ['succeeded', 'failed', 'cancelled'];
 
 interface Doubt {
   prepare: Way['prepare'];
@@ -115,7 +113,7 @@ export const doubtfulWays: readonly Way[] = [
     expected: {
       domain: 'running',
       states: ['succeeded', 'failed'],
-      effects: { reset: [0, 2] },
+      effects: { reset: [0, 1] },
       leaves: ['open steps'],
     },
   }),

@@ -21,6 +21,9 @@ export interface Expected {
   readonly leaves?: readonly string[];
 }
 
+/** States that an operation never leaves. */
+export const ended = ['succeeded', 'failed', 'cancelled'];
+
 /** One road that an operation can take from its request to its end. The name says its kind first. */
 export interface Way {
   readonly name: string;
@@ -160,9 +163,22 @@ export const objectWays: readonly Way[] = [
     name: 'domain.reset',
     kind: 'domain.reset',
     prepare: running,
-    ask: verb('reset'),
-    // An agent that died half-way presses it again, as the contract says: a reset leaves nothing that could be asked for.
-    expected: { domain: 'running', effects: { reset: [1, 2] } },
+    // An agent that did not live to write down that it pressed the button never presses it again: somebody has a word.
+    ask: async (stage, id, arm) => {
+      arm();
+      await stage.acknowledged('POST', `/v1/domains/${id}/reset`);
+      const operationId = await stage.newest('domain.reset', id);
+      if ((await stage.comesTo(operationId, ['needs_attention', ...ended])) === 'needs_attention')
+        await stage.word(operationId, 'resolve', { outcome: 'failed' });
+    },
+    expected: {
+      domain: 'running',
+      states: ['succeeded', 'failed'],
+      outcomes: {
+        succeeded: { effects: { reset: 1 } },
+        failed: { effects: { reset: [0, 1] }, leaves: ['open steps'] },
+      },
+    },
   },
   {
     name: 'domain.shutdown',

@@ -188,6 +188,33 @@ describe('a reset', () => {
     await pool.operate('POST', `/v1/domains/${domainId}/force-off`);
   });
 
+  it('whose agent died with its finger on the button is not pressed again, and somebody is asked for a word', async () => {
+    const domainId = await pool.aDomain();
+    await pool.operate('POST', `/v1/domains/${domainId}/start`);
+    const { hostId } = await pool.domain(domainId);
+    const host = pool.hosts.find(({ id }) => id === hostId)!;
+    host.driver().faults.plan('reset', { kind: 'hang' }, { domainId });
+    const reset = await begin(`/v1/domains/${domainId}/reset`);
+    await eventually(async () => host.driver().faults.hanging === 1, { what: 'the reset' });
+    // The driver lets go of what hangs in it: it is pressed while nobody writes that down.
+    await host.stopAgent();
+    await eventually(async () => host.hypervisor.countEffects('reset', domainId) === 1, { what: 'the press' });
+    await host.startAgent();
+    await eventually(async () => (await operation(reset.id)).state === 'needs_attention', {
+      what: 'that somebody is asked for a word',
+      within: 30_000,
+    });
+    expect(await operation(reset.id)).toMatchObject({
+      error: { code: 'call.outcome_unknown', detail: expect.stringContaining('reset-guest') },
+    });
+    const resolved = await pool.rest('POST', `/v1/operations/${reset.id}/resolve`, { outcome: 'succeeded' });
+    expect(resolved.status).toBe(200);
+    expect(await pool.ended(reset.id)).toMatchObject({ state: 'succeeded' });
+    expect(host.hypervisor.countEffects('reset', domainId)).toBe(1);
+    expect(await leftOf(domainId)).toEqual([{ domain_id: domainId }]);
+    await pool.operate('POST', `/v1/domains/${domainId}/force-off`);
+  }, 60_000);
+
   it('is refused for a halted domain, on both faces', async () => {
     const domainId = await pool.aDomain();
     expect(await pool.rest('POST', `/v1/domains/${domainId}/reset`)).toMatchObject({

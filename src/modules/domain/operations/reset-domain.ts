@@ -12,7 +12,8 @@ import { attemptsOf, type DomainPlan, type DomainServices, onHost, record, settl
 
 /**
  * Presses the guest's reset button: it begins anew as the same run, and what it had not written is lost. It waits for
- * nobody: an operation that is at work on the domain is ended where it stands. It cannot be undone.
+ * nobody: an operation that is at work on the domain is ended where it stands. It cannot be undone, and is pressed once: where
+ * an agent died before it had written down that it was, the operation needs attention.
  */
 export const resetDomain = defineOperation({
   name: 'domain.reset',

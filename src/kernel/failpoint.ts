@@ -73,7 +73,8 @@ export interface Passing {
   readonly step?: string;
 }
 
-/** What becomes of a message at the points that are one (`queue.delivered`, `accept.answer`, `agent.received`, `agent.reply`); elsewhere it means nothing. */
+/** What becomes of a message at the points that are one (`accept.answer`, `relay.before-publish`, `relay.after-publish`, `queue.delivered`,
+ * `agent.received`, `agent.reply`); elsewhere it means nothing. */
 export type Fate = 'pass' | 'drop' | 'duplicate';
 
 export type Failpoint = (name: FailpointName, passing: Passing) => Promise<Fate>;

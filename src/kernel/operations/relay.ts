@@ -1,7 +1,7 @@
 import { type Pool } from 'pg';
 import { rowsFrom, type Statement } from '../database/statement.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
-import { failpoint, type FailpointName } from '../failpoint.js';
+import { failpoint, type FailpointName, type Fate } from '../failpoint.js';
 import { type Log } from './engine-options.js';
 import { queuePrioritySql } from './priority.js';
 import { type OperationQueue } from './queue.js';
@@ -99,15 +99,18 @@ export class Relay {
 
   private async send(rows: readonly Outgoing[]): Promise<boolean> {
     try {
-      if (failpoint) await allPass('relay.before-publish', rows);
-      await this.queue.publish(
-        rows.map(({ id, operation_id, priority }) => ({
-          jobId: `op-${operation_id}-${id}`,
-          operationId: operation_id,
-          priority,
-        })),
-      );
-      if (failpoint) await allPass('relay.after-publish', rows);
+      const fates = (failpoint && (await allPass('relay.before-publish', rows))) || [];
+      const publications = rows.map(({ id, operation_id, priority }) => ({
+        jobId: `op-${operation_id}-${id}`,
+        operationId: operation_id,
+        priority,
+      }));
+      const arriving = publications.filter((_, at) => fates[at] !== 'drop');
+      if (arriving.length > 0) await this.queue.publish(arriving);
+      if (fates.includes('duplicate')) await this.queue.publish(arriving);
+      if (fates.includes('drop')) throw new Error('The queue never heard of it.');
+      if (failpoint && (await allPass('relay.after-publish', rows)).includes('drop'))
+        throw new Error('The answer of the queue was lost.');
       return true;
     } catch (error) {
       this.log.warn({ err: error, count: rows.length }, 'the queue took nothing; trying again');
@@ -126,5 +129,5 @@ export class Relay {
   }
 }
 
-const allPass = (name: FailpointName, rows: readonly Outgoing[]): Promise<unknown> =>
+const allPass = (name: FailpointName, rows: readonly Outgoing[]): Promise<(Fate | undefined)[]> =>
   Promise.all(rows.map(({ operation_id }) => failpoint?.(name, { operationId: operation_id })));

@@ -40,6 +40,7 @@ export async function playBatch(stage: Stage, cases: readonly Case[]): Promise<V
   const [first] = cases;
   if (first?.act === 'kill') await killAll(stage, played);
   if (first?.act === 'pause') await pauseAll(stage, played, STANDS_MS[first.role]);
+  if (first?.act === 'flush') await stage.arena.flushRedis();
   for (const { planId } of played) stage.signals.release(planId);
   return Promise.all(played.map((one) => verdictOn(stage, one)));
 }

@@ -20,9 +20,18 @@ export interface Recorded {
 /** Where something is on its way between two processes, and may get lost or come twice. */
 const messages: Readonly<Record<string, readonly Act[]>> = {
   'accept.answer': ['drop'],
+  'relay.before-publish': ['drop', 'duplicate'],
+  'relay.after-publish': ['drop'],
   'queue.delivered': ['drop', 'duplicate'],
   'agent.received': ['drop', 'duplicate'],
   'agent.reply': ['drop', 'duplicate'],
+};
+
+/** Where it lies in the queue, and a Redis may forget it. */
+const queued: Readonly<Record<string, readonly Act[]>> = {
+  'relay.after-publish': ['flush'],
+  'queue.delivered': ['flush'],
+  'claim.after': ['flush'],
 };
 
 /** The points that operations of the way's kind passed on this object since `from`, each once. */
@@ -35,10 +44,12 @@ export function pointsOf(way: Way, targetId: string, from: number, crossings: re
 }
 
 /** Every recorded point with everything that can befall it there. */
-export const casesOf = (recorded: readonly Recorded[]): Case[] =>
+export const casesOf = (recorded: readonly Recorded[], queue: 'postgres' | 'redis' = 'postgres'): Case[] =>
   recorded.flatMap(({ way, points }) =>
     points.flatMap(({ role, point }) => {
-      const acts: Act[] = ['kill', 'pause', ...(messages[point.split(':')[0] ?? ''] ?? [])];
+      const name = point.split(':')[0] ?? '';
+      const acts: Act[] = ['kill', 'pause', ...(messages[name] ?? [])];
+      if (queue === 'redis') acts.push(...(queued[name] ?? []));
       return acts.map((act) => ({ name: `${way.name}/${role}/${point}/${act}`, way, role, point, act }));
     }),
   );

@@ -72,7 +72,7 @@ async function pass(name, passing) {
   renameSync(`${hit}.draft`, `${hit}.json`);
   if (plan.act === 'fail') throw new Error('The sweep wanted this to fail.');
   if (plan.act === 'drop' || plan.act === 'duplicate') return plan.act;
-  // `hold`, `kill`, `pause`: stands here until the sweep lets it go, or has killed it.
+  // `hold`, `kill`, `pause`, `flush`: stands here until the sweep lets it go, or has killed it.
   while (!existsSync(join(folder, 'released', plan.id))) await delay(10);
   return 'pass';
 }

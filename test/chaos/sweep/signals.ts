@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { projectRoot } from '../../../src/launcher/project-root.js';
 
 export type Role = 'server' | 'worker' | 'relay' | 'agent';
-/** `hold` and `fail` belong to a way: the operation stands there, or the point throws. */
-export type Act = 'kill' | 'pause' | 'drop' | 'duplicate' | 'hold' | 'fail';
+/** `flush`: Redis forgets all while it stands there. `hold` and `fail` belong to a way: the operation stands there, or the point throws. */
+export type Act = 'kill' | 'pause' | 'drop' | 'duplicate' | 'flush' | 'hold' | 'fail';
 
 /** What is to happen when an operation of this kind on this object comes by this point, the first time. */
 export interface Plan {

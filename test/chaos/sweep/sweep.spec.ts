@@ -20,12 +20,19 @@ const mendedOfHosts = [
   'host.return/worker/step.after-intent:take-epoch/kill',
 ];
 
+// What only a Redis can do: the answer to a publication is lost, and what was published is.
+const ofRedis = [
+  'domain.start@redis/relay/relay.after-publish/drop',
+  'domain.start@redis/relay/relay.after-publish/flush',
+];
+
 // For the doubts no case has failed yet: what enters one is played whatever the seed.
 const ofDoubts = ['domain.start+believed/worker/attention.before-commit/kill'];
 
 const parts = [
   { part: 'objects', first: mended, share: 60, mostMs: 80_000 },
   { part: 'hosts', first: mendedOfHosts, share: 8, mostMs: 50_000 },
+  { part: 'redis', first: ofRedis, share: 24, mostMs: 40_000 },
   { part: 'doubts', first: ofDoubts, share: 24, mostMs: 40_000 },
 ] as const;
 

@@ -12,6 +12,7 @@ import { Signals } from './signals.js';
 import { Stage } from './stage.js';
 import { doubtfulWays, hurried } from './doubtful-ways.js';
 import { hostWays } from './host-ways.js';
+import { onRedis } from './redis-ways.js';
 import { objectWays, type Way } from './ways.js';
 
 export interface SweepSettings {
@@ -53,16 +54,25 @@ const parts: readonly Part[] = [
     batch: 40,
   },
   { name: 'hosts', ways: hostWays, agents: { 'host-1': 1, 'host-2': 1, 'host-3': 1, 'host-4': 1 }, batch: 4 },
+  {
+    name: 'redis',
+    ways: onRedis,
+    agents: { 'agent-1': 2, 'agent-2': 2 },
+    batch: 40,
+    queue: 'redis',
+  },
   { name: 'doubts', ways: doubtfulWays, agents: { 'agent-1': 2, 'agent-2': 2 }, batch: 40, hurried },
 ];
 /** A case whose process others have hurt before it came to its point is tried again, at last alone. */
 const TRIES = 4;
 
 interface Part {
-  readonly name: 'objects' | 'hosts' | 'doubts';
+  readonly name: 'objects' | 'hosts' | 'redis' | 'doubts';
   readonly ways: readonly Way[];
   readonly agents: Readonly<Record<string, number>>;
   readonly batch: number;
+  /** Default: PostgreSQL, which needs nothing more. */
+  readonly queue?: 'redis';
   /** Kinds whose operations have less time than they should, in milliseconds. */
   readonly hurried?: Readonly<Record<string, number>>;
 }
@@ -99,6 +109,7 @@ async function runPart(part: Part, settings: SweepSettings): Promise<SweepOutcom
   const scratch = scratchFolder('sweep');
   const signals = new Signals(scratch.path);
   const arena = await Arena.open({
+    queue: part.queue ?? 'postgres',
     servers: SERVERS,
     agents: part.agents,
     seed,
@@ -109,7 +120,7 @@ async function runPart(part: Part, settings: SweepSettings): Promise<SweepOutcom
     const stage = new Stage(arena, signals);
     await stage.prepare();
     const recorded = await record(stage, ways);
-    const all = casesOf(recorded);
+    const all = casesOf(recorded, part.queue);
     const fitting = all.filter(({ name }) => settings.only === undefined || matches(name, settings.only));
     const first = all.filter(({ name }) => settings.first?.includes(name));
     const others = shuffled(fitting, random).filter((one) => !first.includes(one));

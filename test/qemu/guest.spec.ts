@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -5,6 +6,9 @@ import { join } from 'node:path';
 import { type BootKit } from '../../src/boot-kit/index.js';
 import { openAtPrompt, untilPrinted, untilState } from '../../src/hypervisor-driver/conformance/wait.js';
 import { type RunnableDomain } from '../../src/hypervisor-driver/driver.js';
+import { LiveGuest } from '../../src/hypervisor-driver/qemu/live-guest.js';
+import { waitUntilGone } from '../../src/hypervisor-driver/qemu/process.js';
+import { QmpUnavailable } from '../../src/hypervisor-driver/qemu/qmp/client.js';
 import { newId } from '../../src/kernel/schema/values.js';
 import { testBootKit } from '../support/boot-kit.js';
 import { type QemuHost, aQemuHost } from '../support/qemu-host.js';
@@ -32,6 +36,33 @@ const ticks = async (domain: RunnableDomain): Promise<number> => {
   const log = await host.driver.consoleLog(domain.id, consoleOf(domain), 10_000);
   return Number([...log.matchAll(/tick (\d+)/g)].at(-1)?.[1] ?? 0);
 };
+
+it('a guest whose QEMU dies in the moment in which its CPUs are let go has had its one run', async () => {
+  const domain = host.aGuest();
+  const { execute } = LiveGuest.prototype;
+  const dying = jest.spyOn(LiveGuest.prototype, 'execute').mockImplementation(async function (
+    this: LiveGuest,
+    ...asked: Parameters<LiveGuest['execute']>
+  ) {
+    const answer = await execute.apply(this, asked);
+    if (asked[0] !== 'cont') return answer;
+    process.kill(this.process.pid, 'SIGKILL');
+    await waitUntilGone(this.process, 10_000);
+    throw new QmpUnavailable('The QMP connection ended before cont was answered.');
+  });
+  try {
+    await host.driver.start(domain);
+  } finally {
+    dying.mockRestore();
+  }
+  await untilState(host.driver, domain.id, 'crashed', 10_000);
+  for (const driver of [host.driver, await host.whileAway()]) {
+    expect(await driver.start(domain)).toMatchObject({ state: 'crashed', generation: domain.generation });
+    expect(host.pids()).toEqual([]);
+  }
+  await host.driver.start({ ...domain, generation: domain.generation + 1 });
+  expect(host.pids()).toHaveLength(1);
+});
 
 it(
   'a paused guest stands still, and goes on where it was',

@@ -189,7 +189,7 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
     await this.learnSandbox();
     const folder = new DomainFolder(this.settings.domainsDir, domain.id);
     const handlers = this.handlers(domain.id);
-    const { guest, record } = await startGuest(
+    const { guest, record, answered } = await startGuest(
       domain,
       folder,
       before ? this.former(before) : null,
@@ -200,7 +200,7 @@ class QemuDriver implements HypervisorDriver, ServesSerialConsoles, ResetsGuests
     const running = this.announce(this.keep(folder, record, guest), 'running', null);
     guest.watch();
     guest.look(); // what it did in its first moments was not watched
-    return running;
+    return answered ? running : ((await this.inspect(domain.id)) ?? running);
   }
 
   /** The same start once more: a guest that never got its CPUs gets them, otherwise what became of it is the answer. */

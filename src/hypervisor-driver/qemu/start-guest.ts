@@ -29,7 +29,7 @@ export async function startGuest(
   settings: QemuSettings,
   handlers: LiveGuestHandlers,
   signal: AbortSignal,
-): Promise<{ guest: LiveGuest; record: GuestRecord }> {
+): Promise<{ guest: LiveGuest; record: GuestRecord; answered: boolean }> {
   const record = plan(domain, folder, settings);
   const sockets = socketsOf(record);
   const args = commandLine(domain, record, settings.machine);
@@ -49,8 +49,7 @@ export async function startGuest(
     await Promise.all([...sockets.map((path) => chmod(path, 0o600)), durable]);
     signal.throwIfAborted();
     await folder.commitStart();
-    await guest.execute('cont');
-    return { guest, record };
+    return { guest, record, answered: await letGo(guest) };
   } catch (error) {
     guest?.release();
     if (launched.identity) {
@@ -61,6 +60,20 @@ export async function startGuest(
     await Promise.all(sockets.map((path) => rm(path, { force: true })));
     await folder.abandonStart(former);
     throw refusal;
+  }
+}
+
+/**
+ * False: QEMU died under it, or said nothing. From the moment it was told, the guest may have run, and then it has had its one run of
+ * this generation: what it made is not taken back, and its end is told as any other's.
+ */
+async function letGo(guest: LiveGuest): Promise<boolean> {
+  try {
+    await guest.execute('cont');
+    return true;
+  } catch (error) {
+    if (error instanceof QmpUnavailable) return false;
+    throw error;
   }
 }
 

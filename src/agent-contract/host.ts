@@ -65,6 +65,7 @@ export const stateFrame = z.discriminatedUnion('kind', [
     seq: z.int().nonnegative(),
     hostId: uuid,
     hostEpoch: z.int().positive(),
+    /** When the host began to look: what began later is not in it. */
     at: instant,
     facts: hostFacts,
     domains: z.array(observedDomain),

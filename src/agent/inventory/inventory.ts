@@ -125,10 +125,11 @@ export class Inventory {
     };
     const snapshot = async () => {
       const facts = this.facts ?? (await this.refreshFacts());
+      const begunAt = at();
       const domains = await this.parts.driver.list();
       if (!open) return;
       const { hostId } = host;
-      send({ kind: 'snapshot', seq, hostId, hostEpoch: host.hostEpoch(), at: at(), facts, domains });
+      send({ kind: 'snapshot', seq, hostId, hostEpoch: host.hostEpoch(), at: begunAt, facts, domains });
     };
     const again = async () => {
       early = [];

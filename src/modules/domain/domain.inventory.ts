@@ -54,7 +54,7 @@ export class DomainInventory extends InventorySink {
       await noteBoot(tx, hostId, frame);
       await recordHostFacts(tx, hostId, frame);
     });
-    const unknown = await this.apply(hostId, frame.domains, 'snapshot');
+    const unknown = await this.apply(hostId, frame.domains, { kind: 'snapshot', begunAt: frame.at });
     await this.haltTheMissing(hostId, frame.domains);
     await this.revisit(hostId);
     await this.unknownGuests.meet(hostId, unknown);
@@ -67,7 +67,7 @@ export class DomainInventory extends InventorySink {
       await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame));
     await this.revisit(hostId);
     const different = await differing(this.source.manager, hostId, frame.domains);
-    const unknown = await this.apply(hostId, different, 'snapshot');
+    const unknown = await this.apply(hostId, different, { kind: 'snapshot', begunAt: frame.at });
     await this.haltTheMissing(hostId, frame.domains);
     await this.unknownGuests.meet(hostId, unknown);
     if (different.length > 0) this.reconciler.wake();
@@ -77,7 +77,7 @@ export class DomainInventory extends InventorySink {
     if (frame.facts || !(await wasSeenLately(this.source.manager, hostId)))
       await inTransaction(this.source, (tx) => recordHostFacts(tx, hostId, frame));
     await this.revisit(hostId);
-    await this.unknownGuests.meet(hostId, await this.apply(hostId, frame.domains, 'delta'));
+    await this.unknownGuests.meet(hostId, await this.apply(hostId, frame.domains, { kind: 'delta' }));
     if (frame.storageChanged) void this.volumes.look(frame.storageChanged);
     if (frame.domains.length > 0) this.reconciler.wake();
   }
@@ -95,12 +95,12 @@ export class DomainInventory extends InventorySink {
   private async apply(
     hostId: string,
     domains: readonly ObservedDomain[],
-    kind: 'snapshot' | 'delta',
+    word: Word,
   ): Promise<ObservedDomain[]> {
     const unknown: ObservedDomain[] = [];
     const written = await alreadyWritten(this.source.manager, hostId, domains);
     for (const observed of domains.filter(({ id }) => !written.has(id))) {
-      const applied = await this.write(hostId, observed, { kind });
+      const applied = await this.write(hostId, observed, word);
       if (applied === 'unknown') unknown.push(observed);
       if (applied === 'unexpected') await this.askAgain(hostId, observed.id);
       if (applied === 'overtaken') await this.meetOvertaken(hostId, observed.id);

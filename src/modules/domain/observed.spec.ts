@@ -10,7 +10,8 @@ const report = (generation: number, offsetMs: number | null, state: DomainState 
   since: offsetMs === null ? null : new Date(NOON + offsetMs).toISOString(),
 });
 const known = { generation: 7, state: 'paused' as DomainState, stateSince: NOON };
-const [delta, snapshot]: Word[] = [{ kind: 'delta' }, { kind: 'snapshot' }];
+const after = { kind: 'snapshot', begunAt: new Date(NOON).toISOString() } as const;
+const [delta, snapshot]: Word[] = [{ kind: 'delta' }, after];
 const answer: Word = { kind: 'answer', operationId: 'o' };
 const all = [delta!, snapshot!, answer];
 
@@ -35,6 +36,15 @@ describe('what a host says of a domain', () => {
     expect(isStale(known, report(7, -1), word)).toBe(true);
     expect(isStale(known, report(7, 0), word)).toBe(false);
     expect(isStale(known, report(7, 1), word)).toBe(false);
+  });
+
+  it('is not believed when it comes from a look that was begun before what is known had happened', () => {
+    const early: Word = { kind: 'snapshot', begunAt: new Date(NOON - 1).toISOString() };
+    expect(isStale(known, report(7, -5_000), early)).toBe(true);
+    expect(isStale(known, report(7, -5_000), after)).toBe(false);
+    expect(isStale(known, report(7, 0), early)).toBe(false);
+    // Unless the clock was set back.
+    expect(isStale(known, report(7, -3_600_000), early)).toBe(false);
   });
 
   it('is believed again when the clock of the host was set back', () => {

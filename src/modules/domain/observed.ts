@@ -24,7 +24,9 @@ export interface Report {
  * on purpose, since what it said was unexpected.
  */
 export type Word =
-  | { readonly kind: 'snapshot' | 'delta' | 'confirmed' }
+  /** `begunAt`: when the host began to look, by its own clock. */
+  | { readonly kind: 'snapshot'; readonly begunAt: string }
+  | { readonly kind: 'delta' | 'confirmed' }
   | { readonly kind: 'answer'; readonly operationId: string };
 
 /** No copy of a database is that many starts old: a larger leap would leave the domain without generations to start at. */
@@ -44,8 +46,9 @@ const isLiving = (state: DomainState): boolean => livingStates.includes(state);
 export function isStale(
   row: Pick<DomainRow, 'generation' | 'state' | 'stateSince'>,
   report: Report,
-  { kind }: Word,
+  word: Word,
 ): boolean {
+  const { kind } = word;
   if (report.generation !== row.generation) return report.generation < row.generation;
   // A start forgets it: no host has said anything yet of this generation.
   if (row.stateSince === null) return false;
@@ -54,8 +57,11 @@ export function isStale(
   if (report.since === null) return false;
   const before = row.stateSince - Date.parse(report.since);
   if (before <= 0) return false;
-  // More than a minute before: the host's clock was set back. A snapshot is all that the host knows, whatever its clock.
-  return kind === 'answer' || (kind === 'delta' && before < REORDERED_MS);
+  if (kind === 'answer') return true;
+  // More than a minute before: the host's clock was set back.
+  if (before >= REORDERED_MS) return false;
+  // A snapshot is all that the host knows, whatever its clock, but for what came after it had begun to look.
+  return kind === 'delta' || (kind === 'snapshot' && Date.parse(word.begunAt) < row.stateSince);
 }
 
 /** `unexpected`: the guest is said to live on a host where the inventory has none; nothing was written, the host is to be asked. */

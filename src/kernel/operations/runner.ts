@@ -3,8 +3,8 @@ import { type DataSource } from 'typeorm';
 import { clientOf, poolOf, rowsFrom, type Statement } from '../database/statement.js';
 import { inTransaction } from '../database/transaction.js';
 import { isDatabaseUnavailable } from '../database/unavailable.js';
-import { ProblemError } from '../errors/problem.js';
-import { internalError, operationTimedOut } from '../errors/problems.js';
+import { isProblem, ProblemError } from '../errors/problem.js';
+import { hostUnreachable, internalError, operationTimedOut } from '../errors/problems.js';
 import { failpoint } from '../failpoint.js';
 import { judge } from './acceptance.js';
 import { type Budgets } from './budgets.js';
@@ -112,7 +112,9 @@ export class Runner {
       if (plan === undefined && claimed.turned_back)
         return await this.end(claimed, definition, plan, toOutcome(claimed.turned_back), persist);
       if (plan === undefined) {
-        plan = await persist(() => this.judgeLate(claimed, journal, definition, caller));
+        plan = await this.inItsTime(claimed, lease, persist, () =>
+          this.judgeLate(claimed, journal, definition, caller),
+        );
         if (failpoint) await failpoint('judge.after-commit', { operationId: claimed.id });
       }
       outcome = definition.runs
@@ -241,6 +243,28 @@ export class Runner {
       }
     } finally {
       over.abort();
+    }
+  }
+
+  /** Its host may be away just when its turn has come. It was accepted: like a step, it goes on asking until its time is over. */
+  private async inItsTime<R>(
+    { left_ms }: Claimed,
+    lease: Lease,
+    persist: <T>(write: () => Promise<T>) => Promise<T>,
+    judged: () => Promise<R>,
+  ): Promise<R> {
+    const { retryFirst, retryMost } = this.parts.timing;
+    const until = performance.now() + left_ms;
+    for (let tried = 0; ; tried++) {
+      try {
+        return await persist(judged);
+      } catch (error) {
+        const pause = Math.min(retryFirst * 2 ** tried, retryMost);
+        if (!isProblem(error, hostUnreachable) || performance.now() + pause > until) throw error;
+        await delay(pause, undefined, { signal: lease.lost }).catch(() => undefined);
+        lease.lost.throwIfAborted();
+        await persist(() => lease.check(true));
+      }
     }
   }
 

@@ -140,6 +140,47 @@ describe.each(settings)('operations over the %s queue', (_, startBackend, versio
     ).toEqual([first, second, third].map(({ id }) => ({ id })));
   });
 
+  it('whose host is away just when their turn has come are judged again until it is back or their time is over', async () => {
+    const inside = gate();
+    const engine = await bench.engine({ during: () => inside.opened, timing: { retryFirst: 10 } });
+    const away = new Map<string, number>();
+    const careful = defineOperation({
+      name: 'probe.careful',
+      input: z.object({ objectId: z.string(), awayTimes: z.number() }),
+      role: 'operator',
+      errors: [hostUnreachable],
+      steps: [],
+      deadlineMs: 1_000,
+      target: ({ objectId }) => ({ type: 'probe', id: objectId }),
+      locks: ({ objectId }) => [exclusive('probe', objectId)],
+      accept: async (_tx, { awayTimes }, { operationId }) => {
+        const judged = (away.get(operationId) ?? 0) + 1;
+        away.set(operationId, judged);
+        if (judged <= awayTimes) throw hostUnreachable('Away for a moment.');
+        return { poolId: null, plan: {} };
+      },
+    });
+    engine.register(careful, {});
+    const objectId = randomUUID();
+    const wait = { onBusy: 'wait' } as const;
+    await engine.accept(probe, asked({ objectId }), caller);
+    const patient = await engine.accept(careful, { objectId, awayTimes: 3 }, caller, wait);
+    const hopeless = await engine.accept(careful, { objectId, awayTimes: 1_000 }, caller, wait);
+    inside.open();
+    expect((await bench.ended(patient.id)).state).toBe('succeeded');
+    expect(away.get(patient.id)).toBe(4);
+    expect(await bench.ended(hopeless.id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'host.unreachable' },
+    });
+    // Whoever need not wait is told at once.
+    const { id } = await engine.accept(probe, asked({ objectId }), caller);
+    await bench.ended(id);
+    await expect(engine.accept(careful, { objectId, awayTimes: 1 }, caller)).rejects.toMatchObject({
+      definition: { code: 'host.unreachable' },
+    });
+  });
+
   it('are run by one runner alone when the queue delivers them many times', async () => {
     const engines = await Promise.all([bench.engine(), bench.engine(), bench.engine()]);
     const accepted = await Promise.all(

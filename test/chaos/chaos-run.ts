@@ -51,7 +51,12 @@ const CALM_MS = 60_000;
 const RESYNC_MS = 30_000 + 1_000;
 /** So small that the load comes to their end. */
 const BUDGETS: BudgetsInForce = { host: 12, storageRepository: 8, caller: 24 };
-const SERVERS = {
+export const budgetsInForce = {
+  DOMUS_BUDGET_HOST: String(BUDGETS.host),
+  DOMUS_BUDGET_REPOSITORY: String(BUDGETS.storageRepository),
+  DOMUS_BUDGET_CALLER: String(BUDGETS.caller),
+};
+export const SERVERS = {
   'api-1': 'api,link',
   'api-2': 'api,link',
   'api-3': 'api,link',
@@ -74,15 +79,15 @@ export async function runChaos(settings: ChaosSettings): Promise<ChaosOutcome> {
       ]),
     ),
     seed: settings.seed,
-    environment: {
-      DOMUS_BUDGET_HOST: String(BUDGETS.host),
-      DOMUS_BUDGET_REPOSITORY: String(BUDGETS.storageRepository),
-      DOMUS_BUDGET_CALLER: String(BUDGETS.caller),
-    },
+    environment: budgetsInForce,
   });
   let outcome: Omit<ChaosOutcome, 'violations'> & { violations: Violation[] };
   try {
-    outcome = await run(arena, settings, random);
+    outcome = await hurtAndJudge(arena, settings, random, {
+      world: new World(arena.poolId, await makeRepositories(arena), { domains: 60, volumes: 12 }),
+      clients: 16,
+      crowd: true,
+    });
     if (outcome.violations.length > 0) keepEvidence(arena, settings.seed, outcome.violations);
   } catch (error) {
     keepEvidence(arena, settings.seed, []);
@@ -98,11 +103,27 @@ export async function runChaos(settings: ChaosSettings): Promise<ChaosOutcome> {
   return { ...outcome, violations: [...outcome.violations, ...late] };
 }
 
-async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) {
+/** What is different from run to run. */
+export interface Field {
+  readonly world: World;
+  readonly clients: number;
+  /** Beside them many at once, more than any budget. */
+  readonly crowd: boolean;
+  readonly nemesis?: ConstructorParameters<typeof Nemesis>[4];
+  readonly endsSeenWithinMs?: number;
+}
+
+/** Load and kills, then calm, then the judgement. The arena's servers have `SERVERS` and the budgets. */
+export async function hurtAndJudge(
+  arena: Arena,
+  settings: ChaosSettings,
+  random: SeededRandom,
+  field: Field,
+) {
   const { note, kills, operations } = settings;
   mkdirSync(join(arena.folder, 'history'), { recursive: true });
   const history = new HistoryWriter(join(arena.folder, 'history', 'clients.jsonl'));
-  const world = new World(arena.poolId, await makeRepositories(arena), { domains: 60, volumes: 12 });
+  const { world } = field;
   const load = new Load({
     api: arena.api,
     history,
@@ -110,12 +131,16 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
     world,
     operations,
     deadlineMs: settings.deadlineMs,
-    clients: 16,
+    clients: field.clients,
   });
   const [head] = await arena.rows<{ last: number }>('select last::float8 as last from event_head');
   const subscriber = new Subscriber(arena.api, head?.last ?? 0, history, (event) => load.hear(event));
-  const nemesis = new Nemesis(arena, history, random.fork(), new Map(Object.entries(SERVERS)));
-  const witness = new Witness(arena, { folder: join(arena.folder, 'history'), budgets: BUDGETS });
+  const nemesis = new Nemesis(arena, history, random.fork(), new Map(Object.entries(SERVERS)), field.nemesis);
+  const witness = new Witness(arena, {
+    folder: join(arena.folder, 'history'),
+    budgets: BUDGETS,
+    ...(field.endsSeenWithinMs !== undefined && { endsSeenWithinMs: field.endsSeenWithinMs }),
+  });
   await witness.watch((at, ms) => history.add({ kind: 'stall', at, ms }));
   note(`everything runs; load and kills begin`);
 
@@ -123,16 +148,18 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
   let loading = true;
   const loaded = load.run().finally(() => (loading = false));
   settings.enough?.addEventListener('abort', () => load.stop());
-  const crowdCaller = await arena.callerNamed('crowd');
-  const crowd = new Crowd({
-    api: crowdCaller,
-    history,
-    random: random.fork(),
-    repositoryIds: world.repositoryIds,
-    size: 3 * BUDGETS.caller,
-    goesOn: () => loading,
-  });
-  const crowding = crowd.run();
+  const crowdCaller = field.crowd ? await arena.callerNamed('crowd') : undefined;
+  const crowd =
+    crowdCaller &&
+    new Crowd({
+      api: crowdCaller,
+      history,
+      random: random.fork(),
+      repositoryIds: world.repositoryIds,
+      size: 3 * BUDGETS.caller,
+      goesOn: () => loading,
+    });
+  const crowding = crowd?.run();
   let said = began;
   while (loading) {
     // Spread over the operations: the n-th kill comes once its share of them has been accepted.
@@ -148,7 +175,7 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
   const loadMs = performance.now() - began;
   await nemesis.calm();
   await crowding;
-  crowdCaller.close();
+  crowdCaller?.close();
   history.add({ kind: 'calm', at: Date.now() });
   note(`${load.accepted} operations accepted, ${nemesis.total} kills; waiting for calm`);
 
@@ -188,7 +215,7 @@ async function run(arena: Arena, settings: ChaosSettings, random: SeededRandom) 
     kills: nemesis.counts,
     recoveryMs: nemesis.recoveryMs,
     refusals: load.refusals,
-    crowd: { accepted: crowd.accepted, refused: crowd.refused },
+    crowd: { accepted: crowd?.accepted ?? 0, refused: crowd?.refused ?? 0 },
     resyncMs,
     streamBreaks: subscriber.breaks,
     loadMs,

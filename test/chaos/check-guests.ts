@@ -34,7 +34,7 @@ interface Run {
 }
 
 /** What happened to guests: on one host at a time, each generation once, and only while an operation wanted it. */
-export function checkGuests({ effects, inventory }: History): Violation[] {
+export function checkGuests({ effects, inventory, endsSeenWithinMs = 0 }: History): Violation[] {
   const violations: Violation[] = [];
   const byDomain = Map.groupBy(inOrder(effects), ({ domainId }) => domainId);
   const operationsOf = Map.groupBy(
@@ -43,7 +43,7 @@ export function checkGuests({ effects, inventory }: History): Violation[] {
   );
   for (const [domainId, ofDomain] of byDomain) {
     violations.push(...oneHost(domainId, ofDomain), ...oncePerGeneration(domainId, ofDomain));
-    violations.push(...wanted(domainId, ofDomain, operationsOf.get(domainId) ?? []));
+    violations.push(...wanted(domainId, ofDomain, operationsOf.get(domainId) ?? [], endsSeenWithinMs));
   }
   for (const [domainId, operations] of operationsOf)
     violations.push(...happened(byDomain.get(domainId) ?? [], operations));
@@ -104,6 +104,7 @@ function wanted(
   domainId: string,
   effects: readonly GuestEffect[],
   operations: readonly OperationRow[],
+  endsSeenWithinMs: number,
 ): Violation[] {
   const violations: Violation[] = [];
   const done = new Map<string, GuestEffect[]>();
@@ -111,12 +112,13 @@ function wanted(
     const kinds = allowed[effect.effect];
     if (!kinds || effect.by !== 'agent') continue;
     const back = takenBack[effect.effect] ?? [];
+    const late = effect.effect === 'ended' ? endsSeenWithinMs : 0;
     const fitting = operations.filter(
       ({ kind, state }) => kinds.includes(kind) || (state !== 'succeeded' && back.includes(kind)),
     );
     const possible = fitting
       .map((operation) => ({ operation, ...spanOf(operation, operations) }))
-      .filter(({ from, to }) => from <= effect.at && effect.at <= to)
+      .filter(({ from, to }) => from <= effect.at && effect.at - late <= to)
       .sort((a, b) => a.to - b.to);
     // Where one overtook another both may have done it: each is believed to have done it once, the earlier to end first.
     const idle = possible.find(({ operation }) => !done.has(`${operation.id} ${effect.effect}`));

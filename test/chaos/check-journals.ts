@@ -20,12 +20,12 @@ const callsFor: Partial<Record<GuestEffect['effect'], readonly string[]>> = {
 };
 
 /** What agents wrote down before they acted: nothing twice, nothing late, and nothing without having been written down. */
-export function checkJournals({ journals, effects }: History): Violation[] {
+export function checkJournals({ journals, effects, endsSeenWithinMs = 0 }: History): Violation[] {
   const byHost = Map.groupBy(journals, ({ hostId }) => hostId);
   return [
     ...[...byHost.values()].flatMap((entries) => [...onceEach(entries), ...nothingLate(entries)]),
     ...onOneHost(journals),
-    ...(journals.length > 0 ? writtenDown(byHost, effects) : []),
+    ...(journals.length > 0 ? writtenDown(byHost, effects, endsSeenWithinMs) : []),
   ];
 }
 
@@ -110,6 +110,7 @@ function onOneHost(journals: readonly AgentEntry[]): Violation[] {
 function writtenDown(
   byHost: ReadonlyMap<string, readonly AgentEntry[]>,
   effects: readonly GuestEffect[],
+  endsSeenWithinMs: number,
 ): Violation[] {
   const calls = new Map<string, { begin: Begin; to: number }[]>();
   for (const [hostId, entries] of byHost) {
@@ -134,13 +135,14 @@ function writtenDown(
   return effects.flatMap((effect): Violation[] => {
     const names = callsFor[effect.effect];
     if (!names || effect.by !== 'agent') return [];
+    const late = ROUNDING_MS + (effect.effect === 'ended' ? endsSeenWithinMs : 0);
     const about = [
       ...(calls.get(`${effect.hostId} ${effect.domainId}`) ?? []),
       ...(calls.get(`${effect.hostId} `) ?? []),
     ];
     const cause = about.find(
       ({ begin, to }) =>
-        names.includes(begin.call) && begin.at - ROUNDING_MS <= effect.at && effect.at <= to + ROUNDING_MS,
+        names.includes(begin.call) && begin.at - ROUNDING_MS <= effect.at && effect.at <= to + late,
     );
     if (cause) return [];
     const near = about.filter(({ begin }) => names.includes(begin.call)).map(({ begin }) => begin);

@@ -214,6 +214,8 @@ export interface History {
   /** Of claims and locks, where somebody watched them. */
   readonly tables: readonly TableChange[];
   readonly budgets: BudgetsInForce | null;
+  /** So much later than it was may be said that a guest ended: a real process is only seen to be gone. Absent: it is exact. */
+  readonly endsSeenWithinMs?: number;
   readonly inventory: Inventory;
   /** Programs that ended by themselves, processes that had to be ended by force, files that were left. */
   readonly leftovers: readonly string[];

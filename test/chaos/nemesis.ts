@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readHistory } from '../../src/hypervisor-driver/fake/index.js';
 import { type SeededRandom } from '../support/seeded-random.js';
-import { type Arena } from './arena.js';
+import { type Arena, type ArenaHost } from './arena.js';
 import { type HistoryWriter } from './history.js';
 import { type Program } from './program.js';
 
 export type Victim = 'api' | 'worker' | 'agent' | 'guest' | 'redis' | 'postgres' | 'flush';
 
 /** How often each is hurt. PostgreSQL stops everything, so that it gets less of it. */
-export const weights: Readonly<Record<Victim, number>> = {
+const weights: Readonly<Record<Victim, number>> = {
   api: 19,
   worker: 21,
   agent: 20,
@@ -17,6 +17,14 @@ export const weights: Readonly<Record<Victim, number>> = {
   flush: 3,
   postgres: 5,
 };
+
+/** The hand on a guest behind its agent's back, where it is another one than the arena's. */
+export interface Hand {
+  /** Guests of a host that may be hurt. */
+  living(host: ArenaHost): readonly string[];
+  /** False: there is nothing to be killed any more. */
+  kill(host: ArenaHost, domainId: string): boolean;
+}
 
 /** Those that there are. */
 export const victimsOf = (queue: 'postgres' | 'redis'): readonly Victim[] =>
@@ -40,6 +48,7 @@ export class Nemesis {
     private readonly history: HistoryWriter,
     private readonly random: SeededRandom,
     private readonly rolesOf: ReadonlyMap<string, string>,
+    private readonly how: { weights?: Readonly<Record<Victim, number>>; hand?: Hand } = {},
   ) {
     this.first = random.shuffled(victimsOf(arena.redis ? 'redis' : 'postgres'));
   }
@@ -51,7 +60,7 @@ export class Nemesis {
   /** One more. Waits only while there is nothing that could be killed. */
   async strike(): Promise<void> {
     for (;;) {
-      const victim = this.first[0] ?? this.random.weighted(weights);
+      const victim = this.first[0] ?? this.random.weighted(this.how.weights ?? weights);
       if (await this.hurt(victim)) {
         if (victim === this.first[0]) this.first.shift();
         this.counts.set(victim, (this.counts.get(victim) ?? 0) + 1);
@@ -143,6 +152,14 @@ export class Nemesis {
 
   private killGuest(): boolean {
     const host = this.random.of(this.arena.hosts);
+    const { hand } = this.how;
+    if (hand) {
+      const living = hand.living(host);
+      if (living.length === 0) return false;
+      const domainId = this.random.of(living);
+      this.fault('guest', domainId);
+      return hand.kill(host, domainId);
+    }
     const living = new Set<string>();
     for (const { effect, domainId } of readHistory(host.historyFile)) {
       if (effect === 'started') living.add(domainId);

@@ -69,7 +69,7 @@ export const effectsOf = (arena: Arena): GuestEffect[] =>
       sequence,
       at: Date.parse(at),
       hostId: id,
-      since: guest === null ? null : Date.parse(guest.since),
+      since: guest?.since ? Date.parse(guest.since) : null,
       memoryBytes: guest?.domain.memoryBytes ?? 0,
     })),
   );
@@ -85,7 +85,7 @@ function guestsOf(arena: Arena): GuestRecord[] {
           domainId,
           generation: guest.domain.generation,
           state: guest.state,
-          since: Date.parse(guest.since),
+          since: guest.since ? Date.parse(guest.since) : null,
         });
     }
     return [...guests.values()];

@@ -16,6 +16,7 @@ export interface WitnessOptions {
   /** Where the journals' lines are kept, a file a host; nowhere when absent. */
   readonly folder?: string;
   readonly budgets?: BudgetsInForce;
+  readonly endsSeenWithinMs?: number;
 }
 
 const LOOK_EVERY_MS = 200;
@@ -82,6 +83,7 @@ export class Witness {
       events: this.events,
       tables: [...this.tables.values()].sort((a, b) => a.at - b.at),
       budgets: options.budgets ?? null,
+      endsSeenWithinMs: options.endsSeenWithinMs ?? 0,
       inventory,
       leftovers: leftoversOf(arena),
     };

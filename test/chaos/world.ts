@@ -48,6 +48,8 @@ export class World {
     readonly poolId: string,
     readonly repositoryIds: readonly string[],
     counts: { readonly domains: number; readonly volumes: number },
+    /** What every third domain is given: nearly all that a host offers, so that there is never room for all of them. */
+    readonly largeBytes = LARGE_BYTES,
   ) {
     const make = (type: Thing['type'], number: number): Thing => ({
       type,
@@ -144,7 +146,6 @@ function describe(world: World, thing: Thing, id: string, random: SeededRandom):
     .slice(0, random.chance(0.3) ? 1 : 0)
     .map((one) => ({ volumeId: one.id }));
   const boot = { firmware: 'bios', order: ['network'] };
-  // Some need nearly all that a host offers: there is never room for all of them.
-  const memoryBytes = random.chance(0.3) ? LARGE_BYTES : 16 * MEBIBYTE;
+  const memoryBytes = random.chance(0.3) ? world.largeBytes : 16 * MEBIBYTE;
   return { id, name, poolId: world.poolId, memoryBytes, boot, disks };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Arena } from '../arena.js';
 import { volumeFilesOf } from './judge.js';
+import { pressed, unknowable, withAWord } from './pressed-once.js';
 import { type Stage } from './stage.js';
 import { cancel, cancelInVain, type Place, whileItStands } from './standing.js';
 import { type Expected, type Way } from './ways.js';
@@ -99,6 +100,16 @@ function inVain(
   };
 }
 
+const reset = (way: Way): Way => ({
+  ...way,
+  ask: withAWord(way.ask),
+  expected: {
+    ...way.expected,
+    states: [...(way.expected.states ?? []), 'failed'],
+    outcomes: { ...way.expected.outcomes, failed: unknowable },
+  },
+});
+
 const waiting = { deadlineSeconds: 300 };
 const forced = { deadlineSeconds: 1, force: true };
 const inAgent = (point: string): Omit<Place, 'kind'> => ({ role: 'agent', point: `agent.${point}` });
@@ -132,19 +143,23 @@ export const cancelledWays: readonly Way[] = [
     at: inAgent('after-begin:force-off-guest'),
     expected: { domain: 'halted', effects: { ended: 1 } },
   }),
-  cancelled('domain.reset+cancelled', {
-    prepare: running,
-    request: verb('reset'),
-    at: inWorker('claim.before'),
-    expected: { domain: 'running' },
-    unlessDone: { domain: 'running', effects: { reset: [1, 2] } },
-  }),
-  inVain('domain.reset+cancelled-in-vain', {
-    prepare: running,
-    request: verb('reset'),
-    at: inAgent('after-begin:reset-guest'),
-    expected: { domain: 'running', effects: { reset: [1, 2] } },
-  }),
+  reset(
+    cancelled('domain.reset+cancelled', {
+      prepare: running,
+      request: verb('reset'),
+      at: inWorker('claim.before'),
+      expected: { domain: 'running' },
+      unlessDone: pressed,
+    }),
+  ),
+  reset(
+    inVain('domain.reset+cancelled-in-vain', {
+      prepare: running,
+      request: verb('reset'),
+      at: inAgent('after-begin:reset-guest'),
+      expected: { states: ['succeeded'], outcomes: { succeeded: pressed } },
+    }),
+  ),
   cancelled('domain.reboot+cancelled-waiting', {
     prepare: stubborn,
     request: verb('reboot', waiting),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { type Stage } from './stage.js';
+import { ended, type Stage } from './stage.js';
 import { cancel, type Place } from './standing.js';
-import { ended, type Expected, type Way } from './ways.js';
+import { type Expected, type Way } from './ways.js';
 
 /** In their arena operations of these kinds have so little time that a call which hangs is soon in doubt. */
 export const hurried = {

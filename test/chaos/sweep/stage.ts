@@ -9,6 +9,8 @@ const MEBIBYTE = 1 << 20;
 const PATIENCE_MS = 60_000;
 /** A server that stands still is given up on after this long, and another one is asked the same. */
 const ANSWER_MS = 4_000;
+/** States that an operation never leaves. */
+export const ended = ['succeeded', 'failed', 'cancelled'];
 /** What a cancel is refused with. */
 const tooLate = ['operation.bad_state', 'operation.past_no_return'];
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Arena } from '../arena.js';
 import { type Stage } from './stage.js';
+import { pressed, unknowable, withAWord } from './pressed-once.js';
 import { cancel, type Meanwhile, whileItStands } from './standing.js';
 
 /** How a thing must be afterwards. `effects`: on the guest, during this part, and how often each happened. */
@@ -20,9 +21,6 @@ export interface Expected {
   /** What is left of it by right, in the judge's words. */
   readonly leaves?: readonly string[];
 }
-
-/** States that an operation never leaves. */
-export const ended = ['succeeded', 'failed', 'cancelled'];
 
 /** One road that an operation can take from its request to its end. The name says its kind first. */
 export interface Way {
@@ -163,22 +161,8 @@ export const objectWays: readonly Way[] = [
     name: 'domain.reset',
     kind: 'domain.reset',
     prepare: running,
-    // An agent that did not live to write down that it pressed the button never presses it again: somebody has a word.
-    ask: async (stage, id, arm) => {
-      arm();
-      await stage.acknowledged('POST', `/v1/domains/${id}/reset`);
-      const operationId = await stage.newest('domain.reset', id);
-      if ((await stage.comesTo(operationId, ['needs_attention', ...ended])) === 'needs_attention')
-        await stage.word(operationId, 'resolve', { outcome: 'failed' });
-    },
-    expected: {
-      domain: 'running',
-      states: ['succeeded', 'failed'],
-      outcomes: {
-        succeeded: { effects: { reset: 1 } },
-        failed: { effects: { reset: [0, 1] }, leaves: ['open steps'] },
-      },
-    },
+    ask: withAWord(verb('reset')),
+    expected: { states: ['succeeded', 'failed'], outcomes: { succeeded: pressed, failed: unknowable } },
   },
   {
     name: 'domain.shutdown',

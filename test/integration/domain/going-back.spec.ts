@@ -198,7 +198,9 @@ describe('a reset', () => {
     await eventually(async () => host.driver().faults.hanging === 1, { what: 'the reset' });
     // The driver lets go of what hangs in it: it is pressed while nobody writes that down.
     await host.stopAgent();
-    await eventually(async () => host.hypervisor.countEffects('reset', domainId) === 1, { what: 'the press' });
+    await eventually(async () => host.hypervisor.countEffects('reset', domainId) === 1, {
+      what: 'the press',
+    });
     await host.startAgent();
     await eventually(async () => (await operation(reset.id)).state === 'needs_attention', {
       what: 'that somebody is asked for a word',

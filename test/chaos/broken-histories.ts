@@ -200,6 +200,23 @@ export const broken: [Invariant, string, (draft: Draft) => void][] = [
   ],
   [
     'I3 nothing doubled',
+    'a reset that may have been pressed, and is begun again by the next agent',
+    ({ journals }) => {
+      const [cutOff] = call('domain.reset', 'o9', 520, atB);
+      const [anew] = call('domain.reset', 'o9', 530, { ...atB, attempt: 2 });
+      journals.push(cutOff, anew);
+    },
+  ],
+  [
+    'I7 late calls do nothing',
+    'an end that was seen later than anybody needs to see it',
+    (draft) => {
+      draft.endsSeenWithinMs = 10;
+      Object.assign(first(draft.effects, 1), { at: 295, since: 295 });
+    },
+  ],
+  [
+    'I3 nothing doubled',
     'a step that is done on two hosts',
     ({ journals }) =>
       journals.push(...call('domain.start', 'o3', 349, { domain: { id: 'web', generation: 2 } })),

@@ -1,3 +1,4 @@
+import { type AgentCall, agentCalls } from '../../src/agent-contract/index.js';
 import { type AgentEntry, type GuestEffect, type History } from './history.js';
 import { type Violation } from './history-checker.js';
 
@@ -7,6 +8,10 @@ type Begin = Extract<AgentEntry, { kind: 'begin' }>;
 const ROUNDING_MS = 1;
 /** Touches no guest that lives, and so may be late (see `Fencing`). */
 const MAY_BE_OLD = 'domain.forget';
+
+const mayHappenOnce = new Set(
+  Object.values(agentCalls).flatMap((call: AgentCall) => (call.once ? [call.name] : [])),
+);
 
 /** By which calls a guest may be changed by its agent. */
 const callsFor: Partial<Record<GuestEffect['effect'], readonly string[]>> = {
@@ -41,6 +46,10 @@ function onceEach(entries: readonly AgentEntry[]): Violation[] {
     const [before, end] = [begun.get(entry.key), ended.get(entry.key)];
     begun.set(entry.key, entry);
     ended.delete(entry.key);
+    if (before && !end && mayHappenOnce.has(entry.call)) {
+      const what = `${entry.call} of ${entry.operationId} may have been done, and was begun again`;
+      return [{ invariant: 'I3 nothing doubled', what, evidence: [before, entry] }];
+    }
     if (!before || !end || (end.refused !== null && entry.attempt > before.attempt)) return [];
     const what = `${entry.call} of ${entry.operationId} was ${end.refused === null ? 'done' : 'refused'}, and begun again`;
     return [{ invariant: 'I3 nothing doubled', what, evidence: [before, end, entry] }];

@@ -72,6 +72,13 @@ it.each<[string, (draft: Draft) => void]>([
     },
   ],
   [
+    'an end that was seen a moment late, by somebody who only sees that a process is gone',
+    (draft) => {
+      draft.endsSeenWithinMs = 60;
+      Object.assign(first(draft.effects, 1), { at: 295, since: 295 });
+    },
+  ],
+  [
     'a guest that crashed behind the back of its agent',
     (draft) => {
       crashed(draft);
@@ -99,8 +106,8 @@ it.each<[string, (draft: Draft) => void]>([
     ({ journals }) => {
       const [refused, end] = call('domain.resume', 'o9', 500, atB);
       const [again, done] = call('domain.resume', 'o9', 510, { ...atB, attempt: 2 });
-      const [cutOff] = call('domain.reset', 'o10', 520, atB);
-      const [anew] = call('domain.reset', 'o10', 530, { ...atB, attempt: 2 });
+      const [cutOff] = call('domain.resume', 'o10', 520, atB);
+      const [anew] = call('domain.resume', 'o10', 530, { ...atB, attempt: 2 });
       journals.push(refused, { ...end, refused: 'domain.bad_state' }, again, done, cutOff, anew);
     },
   ],

@@ -1,92 +1,34 @@
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { pino } from 'pino';
-import { Agent } from '../../src/agent/agent.js';
-import { TokenFile } from '../../src/agent/enrolment/token-file.js';
-import { simulatedMachine } from '../../src/agent/inventory/machine.js';
-import { createQemuDriver } from '../../src/hypervisor-driver/qemu/index.js';
-import { createBackends } from '../../src/storage-backend/backends.js';
 import { eventually } from '../support/eventually.js';
 import { lateVolume } from '../support/late-volume.js';
-import { qemusOf } from '../support/qemus-of.js';
+import { type QemuAgent, qemuAgent } from '../support/qemu-agent.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { type Body, type TestPool, testPool } from '../support/test-pool.js';
 
 /** Two hosts of real QEMU on this machine, over one folder that both reach. */
 let pool: TestPool;
 let scratch: ReturnType<typeof scratchFolder>;
-let first: RealHost;
-let second: RealHost;
+let first: QemuAgent;
+let second: QemuAgent;
 beforeAll(async () => {
   scratch = scratchFolder('dead');
   pool = await testPool({ hosts: 0 });
-  [first, second] = [await aRealHost('one'), await aRealHost('two')];
+  [first, second] = [await qemuAgent(pool, scratch.path, 'one'), await qemuAgent(pool, scratch.path, 'two')];
 }, 60_000);
 afterAll(async () => {
-  for (const host of [first, second]) {
-    await host?.cutOff();
-    for (const pid of host?.pids() ?? []) process.kill(pid, 'SIGKILL');
-  }
+  for (const host of [first, second]) await host?.end();
   await pool?.close();
   scratch?.remove();
 }, 30_000);
 
-interface RealHost {
-  readonly id: string;
-  readonly name: string;
-  /** Its QEMU processes, whoever knows of them. */
-  pids(): number[];
-  /** Ends the agent: nobody reaches the host any more, and its guests go on. */
-  cutOff(): Promise<void>;
-  comeBack(): Promise<void>;
-}
-
-async function aRealHost(name: string): Promise<RealHost> {
-  const folder = join(scratch.path, name);
-  const runtimeDir = join(scratch.path, `run-${name}`);
-  mkdirSync(runtimeDir, { mode: 0o700 });
-  const minted = await pool.rest('POST', `/v1/pools/${pool.poolId}/enrolment-tokens`, {});
-  const tokenFile = join(scratch.path, `${name}.token`);
-  writeFileSync(tokenFile, `${minted.body.token}\n`, { mode: 0o600 });
-  const begin = async () => {
-    const agent = new Agent({
-      folder,
-      hostName: name,
-      listen: { host: '127.0.0.1', port: 0 },
-      enrolUrl: pool.enrolUrl,
-      tokens: await TokenFile.read(tokenFile).catch(() => null),
-      driver: createQemuDriver({
-        domainsDir: join(folder, 'domains'),
-        runtimeDir,
-        accelerator: 'tcg',
-        onFault: (error) => void faults.push(error),
-      }),
-      backends: createBackends({ qemuImg: 'qemu-img' }),
-      machine: async () => ({ ...simulatedMachine(`boot-of-${name}`), simulated: false }),
-      log: pino({ level: 'silent' }),
-      retryMs: () => 20,
-    });
-    return { agent, record: await agent.start() };
-  };
-  let running = await begin();
-  const host: RealHost = {
-    id: running.record.hostId,
-    name,
-    pids: () => qemusOf(runtimeDir),
-    cutOff: () => running.agent.close(),
-    comeBack: async () => {
-      running = await begin();
-    },
-  };
-  await eventually(async () => (await hostNow(host)).state === 'online', { what: `${name} online` });
-  return host;
-}
-const faults: unknown[] = [];
-
-const hostNow = async ({ id }: RealHost): Promise<Body> => (await pool.rest('GET', `/v1/hosts/${id}`)).body;
+const hostNow = async ({ hostId }: QemuAgent): Promise<Body> =>
+  (await pool.rest('GET', `/v1/hosts/${hostId}`)).body;
 const start = (id: string): Promise<Body> => pool.operate('POST', `/v1/domains/${id}/start`);
-const startOn = async (host: RealHost, id: string): Promise<Body> => {
-  await pool.source.query(`update host set state = 'offline' where state = 'online' and id <> $1`, [host.id]);
+const startOn = async (host: QemuAgent, id: string): Promise<Body> => {
+  await pool.source.query(`update host set state = 'offline' where state = 'online' and id <> $1`, [
+    host.hostId,
+  ]);
   return start(id).finally(() =>
     pool.source.query(`update host set state = 'online' where state = 'offline'`),
   );
@@ -108,7 +50,7 @@ it('a host that was declared dead comes back, and its QEMU is ended before anyth
   const shared = join(scratch.path, 'shared');
   const repository = { name: 'shared', poolId: pool.poolId, path: shared, shared: true, create: true };
   const repositoryId = (
-    await pool.operate('POST', '/v1/storage-repositories', { ...repository, hostId: first.id })
+    await pool.operate('POST', '/v1/storage-repositories', { ...repository, hostId: first.hostId })
   ).target.id;
   const volume = { name: 'disk', repositoryId, format: 'qcow2', sizeBytes: 8 << 20 };
   const volumeId = (await pool.operate('POST', '/v1/volumes', volume)).target.id;
@@ -128,16 +70,16 @@ it('a host that was declared dead comes back, and its QEMU is ended before anyth
     status: 503,
     body: { code: 'host.unreachable' },
   });
-  expect(await executorOf(repositoryId)).toBe(first.id);
+  expect(await executorOf(repositoryId)).toBe(first.hostId);
   const asFirst = await rightOf(repositoryId);
   const word = { name: first.name, reason: 'the rack is dark' };
-  const declared = await pool.operate('POST', `/v1/hosts/${first.id}/declare-dead`, word);
+  const declared = await pool.operate('POST', `/v1/hosts/${first.hostId}/declare-dead`, word);
   expect(declared.result.volumesAtRisk).toMatchObject([{ volumeId, domainId: withDisk }]);
   expect(await executorOf(repositoryId)).toBeNull();
   const made = await pool.operate('POST', '/v1/volumes', spare);
   expect(made).toMatchObject({ state: 'succeeded' });
   expect(statSync(join(shared, 'volumes', `${made.target.id}.qcow2`)).size).toBeGreaterThan(0);
-  expect(await executorOf(repositoryId)).toBe(second.id);
+  expect(await executorOf(repositoryId)).toBe(second.hostId);
   expect(await rightOf(repositoryId)).toBeGreaterThan(asFirst);
 
   expect(await start(without)).toMatchObject({ state: 'succeeded' });
@@ -153,11 +95,11 @@ it('a host that was declared dead comes back, and its QEMU is ended before anyth
   });
   expect(first.pids()).toEqual([]);
   expect(await hostNow(first)).toMatchObject({ epoch: 2, fencedAt: null });
-  expect(await pool.domain(without)).toMatchObject({ state: 'running', hostId: second.id });
+  expect(await pool.domain(without)).toMatchObject({ state: 'running', hostId: second.hostId });
   for (const id of [withDisk, without]) {
     const [destroyed] = await eventsAbout(id, ['domain.overtaken_guest_destroyed']);
-    expect(destroyed.changes).toMatchObject({ hostId: first.id, generation: 1, currentGeneration: 2 });
-    const online = (await eventsAbout(first.id, ['host.updated'])).findLast(
+    expect(destroyed.changes).toMatchObject({ hostId: first.hostId, generation: 1, currentGeneration: 2 });
+    const online = (await eventsAbout(first.hostId, ['host.updated'])).findLast(
       ({ changes }) => changes.state === 'online',
     );
     expect(destroyed.ticket).toBeLessThan(online.ticket);
@@ -167,7 +109,7 @@ it('a host that was declared dead comes back, and its QEMU is ended before anyth
   // A runner that slept through all of it makes no file, on either host.
   const before = readdirSync(join(shared, 'volumes'));
   const right = { repositoryId, path: shared, generation: asFirst, hostEpoch: 1 };
-  for (const { id } of [first, second]) expect(await lateVolume(pool, id, right)).toBe('call.fenced');
+  for (const { hostId } of [first, second]) expect(await lateVolume(pool, hostId, right)).toBe('call.fenced');
   expect(readdirSync(join(shared, 'volumes'))).toEqual(before);
-  expect(faults).toEqual([]);
+  expect([...first.faults, ...second.faults]).toEqual([]);
 }, 120_000);

@@ -16,7 +16,7 @@ import { type HostShell } from './remote-dom0.js';
 import { tinyGuests, type TinyGuest, tinyKernel } from './tiny-kernel.js';
 
 const FOLDER = '/srv/exam';
-const tinyPath = (guest: TinyGuest): string => `${FOLDER}/${guest.replaceAll(' ', '-')}.elf`;
+export const tinyPath = (guest: TinyGuest): string => `${FOLDER}/${guest.replaceAll(' ', '-')}.elf`;
 const KERNEL = `${FOLDER}/vmlinuz`;
 const INITRAMFS = `${FOLDER}/initramfs`;
 

@@ -96,6 +96,7 @@ export class Stage {
     path: string,
     body: unknown = method === 'POST' ? {} : undefined,
     happened: readonly string[] = [],
+    needless: readonly string[] = [],
   ): Promise<string | null> {
     const key = { 'idempotency-key': randomUUID() };
     const until = Date.now() + PATIENCE_MS;
@@ -106,7 +107,7 @@ export class Stage {
       if (answer && answer.status < 300)
         return typeof answer.body['id'] === 'string' ? answer.body['id'] : null;
       const code = String(answer?.body['code']);
-      if (answer && lost > 0 && happened.includes(code)) return null;
+      if (answer && ((lost > 0 && happened.includes(code)) || needless.includes(code))) return null;
       // Its host has no listener for some seconds, while the server that listened stands still.
       const unknown = code === 'domain.bad_state' && String(answer?.body['detail']).includes(' is unknown;');
       const again = !answer || answer.status >= 500 || code === 'idempotency.in_progress' || unknown;
@@ -143,7 +144,8 @@ export class Stage {
 
   /** A word on one that needs attention, unless it needs none any more. */
   async word(operationId: string, verb: 'retry' | 'resolve', body: object): Promise<void> {
-    await this.acknowledged('POST', `/v1/operations/${operationId}/${verb}`, body, ['operation.bad_state']);
+    const path = `/v1/operations/${operationId}/${verb}`;
+    await this.acknowledged('POST', path, body, [], ['operation.bad_state']);
   }
 
   /** Takes it back, asking until that is acknowledged. False: it is too late. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { scratchFolder } from '../support/scratch-folder.js';
 import { Arena } from './arena.js';
-import { convergedAfter } from './expect-whole.js';
+import { convergedAfter, watchFromNowOn } from './expect-whole.js';
 import { spread } from './report.js';
 import { type Act, type Hit, Signals } from './sweep/signals.js';
 import { effectsOf } from './take-inventory.js';
@@ -15,6 +15,7 @@ const STOPPED_MS = LONG ? [5_000, 40_000, 120_000] : [5_000];
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 let arena: Arena;
+let watched: () => void;
 let signals: Signals;
 const scratch = scratchFolder('stopped');
 beforeAll(async () => {
@@ -25,8 +26,10 @@ beforeAll(async () => {
     proxies: ['database'],
     environment: signals.environment,
   });
+  watched = await watchFromNowOn(arena);
 }, 240_000);
 afterAll(async () => {
+  watched?.();
   expect(await arena.close()).toEqual([]);
   scratch.remove();
 }, 60_000);

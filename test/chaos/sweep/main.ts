@@ -2,7 +2,7 @@ import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from '../../../src/launcher/project-root.js';
-import { sweepReport } from './report.js';
+import { failed, sweepReport } from './report.js';
 import { runSweep } from './sweep.js';
 
 /** Run by `./domus chaos --sweep`, which has read the words of the command line already. Ends with 1 on any violation. */
@@ -31,5 +31,5 @@ const outcome = await runSweep({
   },
 });
 process.stdout.write(`${sweepReport(outcome)}\n`);
-const bad = outcome.verdicts.filter(({ wrong, hit }) => wrong.length > 0 || !hit);
+const bad = failed(outcome.verdicts);
 process.exitCode = bad.length + outcome.wrong.length === 0 ? 0 : 1;

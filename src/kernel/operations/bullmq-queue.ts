@@ -2,6 +2,7 @@ import { createPostgresBackend, DEFAULT_SCHEMA, PostgresConnection, Queue, Worke
 import { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Pool } from 'pg';
+import { QuietClient } from '../database/quiet-client.js';
 import { type Log } from './engine-options.js';
 import { type OperationQueue, type Publication } from './queue.js';
 import { priorities } from './priority.js';
@@ -246,6 +247,8 @@ async function makeSchema(url: string): Promise<void> {
     migrate: true,
     max: 1,
     connectionTimeoutMillis: 1_000,
+    // Nobody listens to a connection that BullMQ has taken from its pool.
+    Client: QuietClient,
   });
   connection.on('error', () => undefined);
   try {

@@ -15,6 +15,7 @@ import { HostControlDomain20261126061936 } from './20261126061936-host-control-d
 import { RepositoryGranularity20261126062526 } from './20261126062526-repository-granularity.js';
 import { AbandonedVolumes20261126081000 } from './20261126081000-abandoned-volumes.js';
 import { RemediesOfBlockers20261126081100 } from './20261126081100-remedies-of-blockers.js';
+import { PromisedMemory20261127173837 } from './20261127173837-promised-memory.js';
 
 /** In the order in which they run. A merged migration is frozen: what was wrong in it is mended by the next one. */
 export const migrations = [
@@ -35,4 +36,5 @@ export const migrations = [
   RepositoryGranularity20261126062526,
   AbandonedVolumes20261126081000,
   RemediesOfBlockers20261126081100,
+  PromisedMemory20261127173837,
 ];

@@ -5,7 +5,7 @@ import { Agent, AgentError, type AgentSettings } from './agent/agent.js';
 import { WrongAuthorityError } from './agent/enrolment/enrolment-client.js';
 import { TokenFile } from './agent/enrolment/token-file.js';
 import { holdFolder } from './agent/hold-folder.js';
-import { readMachine, simulatedMachine } from './agent/inventory/machine.js';
+import { readMachine, simulatedControlDomain, simulatedMachine } from './agent/inventory/machine.js';
 import { findBootKit } from './boot-kit/index.js';
 import { type AgentConfig, readAgentConfig } from './config/agent.config.js';
 import { ConfigError } from './config/read-config.js';
@@ -118,16 +118,19 @@ async function playedHosts(config: AgentConfig, folder: string, log: Logger): Pr
     const { host, port } = config.listen;
     const hostName = config.simulatedHosts === 1 ? config.hostName : `${config.hostName}-${number}`;
     const history = config.guestHistory && join(config.guestHistory, hostName);
+    const driver = drivers.fake({
+      stateFile: join(own, 'guests.json'),
+      history: history ? { file: `${history}.jsonl`, actsFolder: `${history}.acts` } : null,
+      controlDomain: simulatedControlDomain,
+    });
+    const controlDomain = () => driver.hypervisor.controlDomain(simulatedControlDomain);
     return {
       folder: own,
       hostName,
       listen: { host, port: port === 0 ? 0 : port + index },
-      driver: drivers.fake({
-        stateFile: join(own, 'guests.json'),
-        history: history ? { file: `${history}.jsonl`, actsFolder: `${history}.acts` } : null,
-      }),
+      driver,
       backends,
-      machine: () => Promise.resolve(simulatedMachine(bootId)),
+      machine: () => Promise.resolve(simulatedMachine(bootId, controlDomain())),
       log: log.child({ host: number }),
     };
   });

@@ -12,7 +12,7 @@ import {
   resumeDomain,
   startDomain,
 } from './domain.js';
-import { readFacts, releaseJournal, subscribeState } from './host.js';
+import { adjustControlDomain, readFacts, releaseJournal, subscribeState } from './host.js';
 import { beginReturn, destroyOvertaken, takeEpoch } from './host-return.js';
 import { fenceOperation } from './operation.js';
 import {
@@ -29,6 +29,7 @@ import {
 
 /** Every call. The agent's table of handlers is typed by it: one without a handler does not compile. */
 export const agentCalls = {
+  adjustControlDomain,
   attachRepository,
   askShutdown,
   awaitHalt,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineProblem } from '../kernel/errors/problem.js';
+import { capabilityAbsent } from '../kernel/errors/problems.js';
 import { bytes, instant, uuid } from '../kernel/schema/values.js';
 import { defineCall } from './define-call.js';
 import { observedDomain } from './domain.js';
@@ -11,6 +12,15 @@ export const journalUnavailable = defineProblem({
   title: 'The host cannot write its journal',
   retry: 'later',
   remedies: ['free', 'time'],
+});
+
+/** The hypervisor refused it, or the control domain's kernel did not follow. It is as it was before. */
+export const controlDomainRefused = defineProblem({
+  code: 'host.control_domain_refused',
+  status: 409,
+  title: 'The control domain does not take that size',
+  retry: 'after_change',
+  remedies: ['ask_otherwise'],
 });
 
 export const hypervisorKind = z.enum(['qemu', 'xen', 'fake']);
@@ -102,6 +112,19 @@ export const readFacts = defineCall({
   errors: [],
   effect: 'read',
   deadlineMs: 10_000,
+});
+
+/**
+ * Gives the control domain another size, and answers with what the host then is. Idempotent: sizes are absolute, and null leaves
+ * one as it is. On a refusal it is as it was before.
+ */
+export const adjustControlDomain = defineCall({
+  name: 'host.adjustControlDomain',
+  input: z.object({ memoryBytes: bytes.nullable(), vcpus: z.int().positive().nullable() }),
+  output: hostFacts,
+  errors: [capabilityAbsent, controlDomainRefused],
+  effect: 'write',
+  deadlineMs: 60_000,
 });
 
 /** The server has recorded these steps: the agent may drop them from its journal. */

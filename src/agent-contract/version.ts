@@ -2,7 +2,7 @@
  * Raised whenever the printed contract (contract.lock.json) changes. The agent says it in its `hello`; a server calls
  * an older agent with what that one knows, and is refused with `capability.absent` beyond it.
  */
-export const contractVersion = 10;
+export const contractVersion = 11;
 
 /** The version of the program, in `host.readFacts` and in the snapshot. A spec holds it to package.json. */
 export const programVersion = '0.1.0';

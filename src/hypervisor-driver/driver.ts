@@ -107,6 +107,30 @@ export interface ResetsGuests {
   reset(domainId: string): Promise<ObservedDomain>;
 }
 
+/** How much of the machine the control domain has. */
+export interface ControlDomainSize {
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+}
+
+/** A driver whose hypervisor has a control domain that takes another size while it runs. Announced as `control_domain.adjust`. */
+export interface AdjustsControlDomain {
+  /**
+   * Absolute sizes, and null for what stays as it is; answers with what it has once the control domain has followed, which may be a few
+   * mebibytes beside what was asked. `host.control_domain_refused` where the hypervisor or the control domain's kernel does not do
+   * it: then it is as it was before.
+   */
+  adjustControlDomain(to: {
+    readonly [K in keyof ControlDomainSize]: number | null;
+  }): Promise<ControlDomainSize>;
+}
+
+export function adjustsControlDomain(
+  driver: HypervisorDriver,
+): driver is HypervisorDriver & AdjustsControlDomain {
+  return 'adjustControlDomain' in driver;
+}
+
 export function resetsGuests(driver: HypervisorDriver): driver is HypervisorDriver & ResetsGuests {
   return 'reset' in driver;
 }

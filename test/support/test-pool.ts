@@ -14,6 +14,7 @@ import {
   FakeHypervisor,
   type Faults,
 } from '../../src/hypervisor-driver/fake/index.js';
+import { type ControlDomainSize } from '../../src/hypervisor-driver/driver.js';
 import { type RunningServer, startServer } from '../../src/server/start-server.js';
 import { FakeBackend } from '../../src/storage-backend/fake/fake-backend.js';
 import { eventually } from './eventually.js';
@@ -76,6 +77,8 @@ export interface TestPool {
     machine?: () => Partial<Machine>;
     /** Whether it has what volume groups need. */
     lvm?: boolean;
+    /** With which it boots; then it plays a host of Xen. */
+    controlDomain?: ControlDomainSize;
   }): Promise<TestHost>;
   /** `meanwhile` happens while there is no server; `settings` are the server's from then on. */
   restartServer(meanwhile?: () => Promise<void>, settings?: Record<string, string>): Promise<void>;
@@ -158,6 +161,7 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     offers,
     machine: said = () => ({}),
     lvm: hasLvm = true,
+    controlDomain,
   } = {}) => {
     const name = `host-${hosts.length + 1}`;
     const minted = await rest('POST', `/v1/pools/${poolId}/enrolment-tokens`, {});
@@ -167,15 +171,23 @@ export async function testPool(options: Options = {}): Promise<TestPool> {
     let boots = 1;
     const machine = (): Promise<Machine> =>
       Promise.resolve({
-        ...simulatedMachine(`boot-${boots}-of-${name}`),
+        ...simulatedMachine(
+          `boot-${boots}-of-${name}`,
+          controlDomain && hypervisor.controlDomain(controlDomain),
+        ),
         memoryBytes,
-        reservedMemoryBytes: 0,
+        reservedMemoryBytes: controlDomain ? hypervisor.controlDomain(controlDomain).memoryBytes : 0,
         ...said(),
       });
     const storage = sharedStorage ?? new FakeBackend();
     const lvm = new FakeBackend({ kind: 'lvm', offered: hasLvm });
     const begin = async (faults?: Faults) => {
-      const driver = createFakeDriver({ hypervisor, ...(faults && { faults }), ...(offers && { offers }) });
+      const driver = createFakeDriver({
+        hypervisor,
+        ...(faults && { faults }),
+        ...(offers && { offers }),
+        ...(controlDomain && { controlDomain }),
+      });
       const agent = new Agent({
         folder: join(scratch.path, name),
         hostName: name,

@@ -19,6 +19,8 @@ const OPERATION_MS = 120_000;
 /** How soon an end shows, unasked: two seconds where a call of xl takes a quarter of one. */
 const NOTICE_MS = 2_000;
 const CALLS_OF_XL = 8;
+/** A balloon stops a little beside what it was told. */
+const BESIDE = 8 << 20;
 const FOLDER = '/srv/exam';
 jest.setTimeout(400_000);
 
@@ -124,7 +126,7 @@ describeUnless(obstacle, 'a Xen host in a pool', () => {
         },
         controlDomain: {
           vcpus: 1,
-          actions: { stop: { allowed: false }, migrate: { allowed: false } },
+          actions: { adjust: { allowed: true }, stop: { allowed: false }, migrate: { allowed: false } },
         },
       });
       const { controlDomain, reservedMemoryBytes } = body as {
@@ -138,6 +140,28 @@ describeUnless(obstacle, 'a Xen host in a pool', () => {
         expect(refused.status).toBeGreaterThanOrEqual(400);
       }
       expect((await faces.rest('GET', '/v1/domains')).body).toMatchObject({ items: [] });
+    }));
+
+  it('gives dom0 less memory and gives it back, while it runs and answers', () =>
+    watched(async () => {
+      const shown = async (): Promise<number> => {
+        const { body } = await faces.rest('GET', `/v1/hosts/${xenId}`);
+        return (body as { controlDomain: { memoryBytes: number } }).controlDomain.memoryBytes;
+      };
+      const mib = async (): Promise<number> => {
+        const [, line = ''] = (await host().run(['xl', 'list', '0'])).split('\n');
+        return Number(/^Domain-0 +0 +(\d+)/.exec(line)?.[1]);
+      };
+      const before = await shown();
+      for (const memoryBytes of [before - (96 << 20), before]) {
+        await done('POST', `/v1/hosts/${xenId}/adjust-control-domain`, { memoryBytes });
+        expect(Math.abs((await shown()) - memoryBytes)).toBeLessThanOrEqual(BESIDE);
+        expect(Math.abs((await mib()) * (1 << 20) - memoryBytes)).toBeLessThanOrEqual(BESIDE);
+      }
+      const { status, body } = await faces.rest('POST', `/v1/hosts/${xenId}/adjust-control-domain`, {
+        vcpus: 2,
+      });
+      expect([status, (body as { code: string }).code]).toEqual([422, 'request.invalid']);
     }));
 
   it.each([

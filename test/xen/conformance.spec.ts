@@ -20,5 +20,6 @@ describeUnless(obstacle, 'on a real Xen', () => {
     obeyMs: 60_000,
     noticeMs: 2_000,
     resets: false,
+    controlDomain: true,
   });
 });

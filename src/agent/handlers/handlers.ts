@@ -1,4 +1,5 @@
 import {
+  adjustControlDomain,
   capabilityAbsent,
   fenceOperation,
   readConsoleLog,
@@ -7,6 +8,7 @@ import {
   subscribeState,
 } from '../../agent-contract/index.js';
 import {
+  adjustsControlDomain,
   type HypervisorDriver,
   type ServesSerialConsoles,
   servesSerialConsoles,
@@ -32,6 +34,16 @@ export function createHandlers(parts: Parts): Handlers {
     ...domainHandlers({ driver, backends, uses, onForgotten: (id) => inventory.forget(id) }),
     ...storageHandlers(backends, uses, watches),
     ...returnHandlers(parts),
+    adjustControlDomain: handle(
+      adjustControlDomain,
+      async (to) => {
+        if (!adjustsControlDomain(driver))
+          throw capabilityAbsent(`The ${driver.kind} driver adjusts no control domain.`);
+        await driver.adjustControlDomain(to);
+        return inventory.refreshFacts();
+      },
+      { turn: () => 'control domain' },
+    ),
     fenceOperation: handle(
       fenceOperation,
       async (_input, { olderAttemptIsOver }) => {

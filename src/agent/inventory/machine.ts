@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { arch, availableParallelism, totalmem } from 'node:os';
 import { type HostFacts } from '../../agent-contract/index.js';
+import { type ControlDomainSize } from '../../hypervisor-driver/driver.js';
 
 /** What of the facts the machine says, not the hypervisor. */
 export type Machine = Pick<
@@ -36,13 +37,21 @@ export async function readMachine(): Promise<Machine> {
   };
 }
 
-/** A machine that is only played: big enough for a few hundred guests, and booted when the process was. */
-export const simulatedMachine = (bootId: string): Machine => ({
+/** What Xen calls a control domain that nobody has named. */
+const UNNAMED = '00000000-0000-0000-0000-000000000000';
+/** With which a control domain that is only played begins. */
+export const simulatedControlDomain: ControlDomainSize = { memoryBytes: 1024 * MIB, vcpus: 4 };
+
+/**
+ * A machine that is only played: big enough for a few hundred guests, and booted when the process was. With a control domain
+ * where it plays one of Xen's.
+ */
+export const simulatedMachine = (bootId: string, control: ControlDomainSize | null = null): Machine => ({
   bootId,
   architecture: 'x86_64',
   cpuCount: 64,
   memoryBytes: 256 * 1024 * MIB,
-  reservedMemoryBytes: 4 * 1024 * MIB,
-  controlDomain: null,
+  reservedMemoryBytes: 3 * 1024 * MIB + (control ?? simulatedControlDomain).memoryBytes,
+  controlDomain: control && { id: UNNAMED, ...control },
   simulated: true,
 });

@@ -1,5 +1,6 @@
-import { resetsGuests, servesSerialConsoles } from '../driver.js';
+import { adjustsControlDomain, resetsGuests, servesSerialConsoles } from '../driver.js';
 import { exerciseConsole } from './console.js';
+import { exerciseControlDomain } from './control-domain.js';
 import { exerciseFencing } from './fencing.js';
 import { type DriverHarness, type ExamOptions } from './harness.js';
 import { exerciseKeptSpec } from './kept-spec.js';
@@ -31,6 +32,8 @@ export function exerciseDriver(
       expect(names.includes('console.serial')).toBe(servesSerialConsoles(harness.driver));
       expect(names.includes('domain.reset')).toBe(resetsGuests(harness.driver));
       expect(resetsGuests(harness.driver)).toBe(options.resets ?? true);
+      expect(names.includes('control_domain.adjust')).toBe(adjustsControlDomain(harness.driver));
+      expect(adjustsControlDomain(harness.driver)).toBe(options.controlDomain ?? false);
     });
 
     exerciseLifecycle(given, options);
@@ -39,6 +42,7 @@ export function exerciseDriver(
     exerciseKeptSpec(given);
     exerciseConsole(given, options);
     if (options.resets !== false) exerciseReset(given, options);
+    if (options.controlDomain) exerciseControlDomain(given);
     exerciseRefusals(given);
   });
 }

@@ -34,4 +34,6 @@ export interface ExamOptions {
   readonly noticeMs?: number;
   /** False for a driver that does not announce `domain.reset`; its announcement is held against that. Default: true. */
   readonly resets?: boolean;
+  /** True for a driver that announces `control_domain.adjust`; its announcement is held against that. Default: false. */
+  readonly controlDomain?: boolean;
 }

@@ -20,7 +20,8 @@ const aDomain = (): RunnableDomain => ({
 });
 
 async function open(stateFile: string, faults = new Faults()): Promise<FakeDriver> {
-  const driver = createFakeDriver({ stateFile, faults });
+  const controlDomain = { memoryBytes: 1 << 30, vcpus: 4 };
+  const driver = createFakeDriver({ stateFile, faults, controlDomain });
   await driver.recover();
   return driver;
 }
@@ -59,7 +60,7 @@ exerciseDriver(
       },
     };
   },
-  { bootMs: 2_000 },
+  { bootMs: 2_000, controlDomain: true },
 );
 
 describe('faults', () => {

@@ -4,10 +4,13 @@ import {
   type DomainSpec,
   type ObservedDomain,
   capabilityAbsent,
+  controlDomainRefused,
   domainBadState,
   hostDomainNotFound,
 } from '../../agent-contract/index.js';
 import {
+  type AdjustsControlDomain,
+  type ControlDomainSize,
   type DomainListener,
   type Fingerprint,
   type HypervisorDriver,
@@ -31,6 +34,8 @@ export interface FakeDriverOptions {
   readonly faults?: Faults;
   /** The capabilities that it announces; what asks for another one is refused. Default: as QEMU. */
   readonly offers?: readonly string[];
+  /** The control domain that the host boots with, for a host that is played as one of Xen's. None when absent. */
+  readonly controlDomain?: ControlDomainSize;
   readonly now?: () => Date;
 }
 
@@ -62,7 +67,10 @@ const needsOf = ({ boot, disks, nics, virtualization }: RunnableDomain): string[
 export function createFakeDriver(options: FakeDriverOptions = {}): FakeDriver {
   const { stateFile = null, now, history } = options;
   const hypervisor = options.hypervisor ?? new FakeHypervisor(stateFile, now, undefined, history);
-  return new Fake(hypervisor, options.faults ?? new Faults(), options.offers ?? AS_QEMU);
+  const { faults = new Faults(), offers = AS_QEMU, controlDomain } = options;
+  return controlDomain
+    ? new FakeWithControlDomain(hypervisor, faults, [...offers, 'control_domain.adjust'], controlDomain)
+    : new Fake(hypervisor, faults, offers);
 }
 
 class Fake implements FakeDriver {
@@ -238,5 +246,33 @@ class Fake implements FakeDriver {
       { id: domainId, generation: guest.domain.generation, state, pid: null, reason },
       since,
     );
+  }
+}
+
+const LEAST_BYTES = 128 << 20;
+const MOST_VCPUS = 64;
+
+class FakeWithControlDomain extends Fake implements AdjustsControlDomain {
+  constructor(
+    hypervisor: FakeHypervisor,
+    faults: Faults,
+    offers: readonly string[],
+    private readonly bootedWith: ControlDomainSize,
+  ) {
+    super(hypervisor, faults, offers);
+  }
+
+  adjustControlDomain(to: {
+    readonly [K in keyof ControlDomainSize]: number | null;
+  }): Promise<ControlDomainSize> {
+    return this.faults.around('adjustControlDomain', undefined, async () => {
+      const before = this.hypervisor.controlDomain(this.bootedWith);
+      const size = { memoryBytes: to.memoryBytes ?? before.memoryBytes, vcpus: to.vcpus ?? before.vcpus };
+      if (size.memoryBytes < LEAST_BYTES)
+        throw controlDomainRefused('It cannot go on with so little memory.');
+      if (size.vcpus > MOST_VCPUS) throw controlDomainRefused(`The host has ${MOST_VCPUS} processors.`);
+      await this.hypervisor.adjustControlDomain(size);
+      return size;
+    });
   }
 }

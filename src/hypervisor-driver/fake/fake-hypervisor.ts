@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type RunnableDomain } from '../driver.js';
+import { type ControlDomainSize, type RunnableDomain } from '../driver.js';
 import { ConsoleFanOut } from '../shared/console-fan-out.js';
 import { replaceFile } from '../shared/write-file.js';
 import { type FakeEffect, type FakeGuest, isLive } from './fake-guest.js';
@@ -16,6 +16,8 @@ export interface HistoryPlace {
 interface StateFile {
   readonly sequence: number;
   readonly guests: readonly FakeGuest[];
+  /** Absent: nobody has given it another size. */
+  readonly controlDomain?: ControlDomainSize;
 }
 
 const LOG_LIMIT = 16 << 10;
@@ -34,6 +36,7 @@ export class FakeHypervisor {
   private writing: Promise<void> = Promise.resolve();
   private dirty = false;
   private sequence = 0;
+  private adjusted: ControlDomainSize | null = null;
   private readonly history: GuestHistory | null;
   private readonly hand: OutsideHand | null;
 
@@ -64,6 +67,16 @@ export class FakeHypervisor {
 
   ids(): string[] {
     return [...this.guests.keys()];
+  }
+
+  /** What its control domain has, given what it booted with. */
+  controlDomain(bootedWith: ControlDomainSize): ControlDomainSize {
+    return this.adjusted ?? bootedWith;
+  }
+
+  adjustControlDomain(size: ControlDomainSize): Promise<void> {
+    this.adjusted = size;
+    return this.save();
   }
 
   countEffects(effect: FakeEffect['effect'], domainId?: string): number {
@@ -238,8 +251,13 @@ export class FakeHypervisor {
     }
     const found = JSON.parse(text) as StateFile | FakeGuest[];
     // An older agent wrote the guests alone.
-    const { sequence, guests } = Array.isArray(found) ? { sequence: 0, guests: found } : found;
+    const {
+      sequence,
+      guests,
+      controlDomain = null,
+    } = Array.isArray(found) ? { sequence: 0, guests: found } : found;
     this.sequence = sequence;
+    this.adjusted = controlDomain;
     for (const guest of guests) this.guests.set(guest.domain.id, guest);
   }
 
@@ -262,7 +280,11 @@ export class FakeHypervisor {
       .catch(() => undefined)
       .then(() => {
         this.dirty = false;
-        const state: StateFile = { sequence: this.sequence, guests: [...this.guests.values()] };
+        const state: StateFile = {
+          sequence: this.sequence,
+          guests: [...this.guests.values()],
+          ...(this.adjusted && { controlDomain: this.adjusted }),
+        };
         return replaceFile(path, JSON.stringify(state));
       });
     this.writing.catch(() => undefined);

@@ -12,7 +12,8 @@ export type FaultPoint =
   | 'resume'
   | 'reset'
   | 'forget'
-  | 'openConsole';
+  | 'openConsole'
+  | 'adjustControlDomain';
 
 export type Fault =
   /** Refuses before anything has happened. */

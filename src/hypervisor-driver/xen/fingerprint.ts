@@ -18,6 +18,7 @@ export function xenCapabilities({ virtCaps }: Pick<XenInfo, 'virtCaps'>): Capabi
   return [
     'boot.direct',
     'console.serial',
+    'control_domain.adjust',
     'disk.qcow2',
     'disk.raw',
     'domain.pause',

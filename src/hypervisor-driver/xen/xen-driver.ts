@@ -7,6 +7,8 @@ import {
   hostDomainNotFound,
 } from '../../agent-contract/index.js';
 import {
+  type AdjustsControlDomain,
+  type ControlDomainSize,
   type DomainListener,
   type HypervisorDriver,
   type RunnableDomain,
@@ -16,6 +18,7 @@ import { Announcer } from '../shared/announcer.js';
 import { capLog, tailOfLog } from '../shared/console-log.js';
 import { Patrol } from '../shared/patrol.js';
 import { fenced, Starts } from '../shared/starts.js';
+import { adjustControlDomain } from './control-domain.js';
 import { xenFingerprint } from './fingerprint.js';
 import { guestEnd } from './guest-end.js';
 import { GuestConsole } from './guest-console.js';
@@ -54,11 +57,13 @@ interface Known {
   rebooting: { readonly abort: AbortController; readonly done: Promise<void> } | null;
 }
 
-export function createXenDriver(options: XenDriverOptions): HypervisorDriver & ServesSerialConsoles {
+export function createXenDriver(
+  options: XenDriverOptions,
+): HypervisorDriver & ServesSerialConsoles & AdjustsControlDomain {
   return new XenDriver(settle(options));
 }
 
-class XenDriver implements HypervisorDriver, ServesSerialConsoles {
+class XenDriver implements HypervisorDriver, ServesSerialConsoles, AdjustsControlDomain {
   readonly kind = 'xen';
   private readonly known = new Map<string, Known>();
   private readonly starts = new Starts();
@@ -182,6 +187,13 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles {
     await known.folder.remove();
     this.known.delete(domainId);
     this.announcer.drop(domainId);
+  }
+
+  adjustControlDomain(to: {
+    readonly [K in keyof ControlDomainSize]: number | null;
+  }): Promise<ControlDomainSize> {
+    const onFault = (error: unknown) => this.settings.onFault(error, null);
+    return adjustControlDomain({ xl: this.xl, onFault }, to);
   }
 
   onChange(listener: DomainListener): () => void {

@@ -52,6 +52,21 @@ export class Xl {
     await this.destroyNamed(String(domid));
   }
 
+  /** Tells domain 0 how much memory it may have. What it is refused with in xl's words; null when it was told. */
+  setControlDomainMemory(mebibytes: number): Promise<string | null> {
+    return this.tellControlDomain(['mem-set', '0', `${mebibytes}m`]);
+  }
+
+  /** Whether so many are more than the machine's processors is not xl's to judge: the inventory does. */
+  setControlDomainVcpus(count: number): Promise<string | null> {
+    return this.tellControlDomain(['vcpu-set', '--ignore-host', '0', String(count)]);
+  }
+
+  private async tellControlDomain(args: string[]): Promise<string | null> {
+    const { code, stderr } = await this.dom0.xl(args, { timeoutMs: TURN_MS });
+    return code === 0 ? null : (firstComplaint(stderr) ?? `xl ${args.join(' ')} ended with ${code}.`);
+  }
+
   private async destroyNamed(which: string): Promise<void> {
     const result = await this.dom0.xl(['destroy', which], { timeoutMs: DESTROY_MS });
     if (result.code !== 0 && !isUnknown(result)) throw failure('destroy', result);

@@ -68,7 +68,7 @@ export const memoryNeededSql = (t: string): string => `(ceil(${t}.memory_bytes /
 
 /** Every host, and how much of its memory nobody has claimed. */
 export const ROOMS = `select h.id, h.pool_id, h.name, h.epoch, h.state, h.simulated, h.capabilities, h.memory_bytes,
-    h.memory_bytes - h.reserved_memory_bytes
+    h.memory_bytes - h.reserved_memory_bytes - h.promised_memory_bytes
       - coalesce((select sum(c.memory_bytes) from claim c where c.host_id = h.id), 0) as free_bytes
   from host h`;
 

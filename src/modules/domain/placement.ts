@@ -57,6 +57,12 @@ const CLAIM = `
                    select $2, "hostId", $3, $4::bigint from room where "freeBytes" >= $4::bigint returning host_id)
   select room.* from room join claimed on host_id = "hostId"`;
 
+/** Bytes of the host that nobody has claimed. It stays true under the lock of the host's row (`lockHostRow`). */
+export async function unclaimedMemory(tx: EntityManager, hostId: string): Promise<number> {
+  const room = await firstRowOf<Room>(tx, `${ROOM} where r.id = $1`, [hostId]);
+  return room ? Math.max(0, room.freeBytes) : 0;
+}
+
 /** Long enough for a busy agent, short enough for a caller who waits. */
 const ANSWER_MS = 2_000;
 

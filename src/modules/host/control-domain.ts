@@ -1,28 +1,48 @@
 import { type EntityManager } from 'typeorm';
 import { domainIsControlDomain } from '../../agent-contract/index.js';
-import { blockerSql, literal, remediesSql, remedySql } from '../../kernel/database/reason.js';
+import { blockerSql, literal, type Reason, remediesSql, remedySql } from '../../kernel/database/reason.js';
 import { rowsOf } from '../../kernel/database/sql.js';
-import { capabilityAbsent } from '../../kernel/errors/problems.js';
+import { capabilityAbsent, hostUnreachable } from '../../kernel/errors/problems.js';
 import { type RemedyAct, remedyOf } from '../../kernel/errors/remedies.js';
+import { busyReason } from '../../kernel/operations/busy.js';
+import { hostAwaySql } from './host.reasons.js';
 import { type ControlDomainAction } from './host.schema.js';
 
 /** Xen's word for a control domain to which nobody has given an id of its own. */
 const NOBODYS_ID = '00000000-0000-0000-0000-000000000000';
 const NAMED = 20;
 
+const CAPABILITY = 'control_domain.adjust';
+
+const absent: Reason = {
+  problem: capabilityAbsent,
+  blockers: (t) =>
+    `case when not ${t}.capabilities @> '[{"name": "${CAPABILITY}"}]'::jsonb then json_build_array(${blockerSql(
+      {
+        code: capabilityAbsent.code,
+        detail: literal(`The host does not offer ${CAPABILITY}.`),
+        object: { type: literal('host'), id: `${t}.id` },
+        clearedBy: literal('Change it on the host. What it is then is seen within a minute.'),
+        remedies: remediesSql(remedySql('ask_otherwise')),
+      },
+    )}) end`,
+};
+const away: Reason = {
+  problem: hostUnreachable,
+  blockers: (t) => `case when ${t}.state <> 'online' then json_build_array(${hostAwaySql(t)}) end`,
+};
+
+/** Why its size cannot be changed now, in the order in which the verb asks. */
+export const adjustReasons: readonly Reason[] = [absent, away];
+/** The verb finds these when it takes its locks. */
+const busyReasons = [busyReason('control_domain', 'exclusive'), busyReason('host', 'shared')];
+
 const refusals: Readonly<
   Record<
-    ControlDomainAction,
+    Exclude<ControlDomainAction, 'adjust'>,
     { readonly code: string; readonly detail: string; readonly clearedBy: string; readonly act: RemedyAct }
   >
 > = {
-  adjust: {
-    code: capabilityAbsent.code,
-    detail: 'Domus shows the memory and the vCPUs of a control domain, and does not change them yet.',
-    clearedBy:
-      'Change them on the host: xl mem-set, xl vcpu-set. What they are then is seen within a minute.',
-    act: 'ask_otherwise',
-  },
   stop: {
     code: domainIsControlDomain.code,
     detail: 'The host and its agent end with it.',
@@ -37,7 +57,7 @@ const refusals: Readonly<
   },
 };
 
-/** Of the host `t`: its control domain as people are shown it, with why each verb that they may look for is refused. */
+/** Of the host `t`: its control domain as people are shown it, with what may be done with it, and why the rest is refused. */
 export const controlDomainSql = (t: string): string => {
   const actions = Object.entries(refusals).map(([name, { code, detail, clearedBy, act }]) => {
     const object = { type: literal('host'), id: `${t}.id` };
@@ -50,6 +70,11 @@ export const controlDomainSql = (t: string): string => {
     });
     return `${literal(name)}, json_build_object('allowed', false, 'blockers', json_build_array(${blocker}))`;
   });
+  const blockers = [...busyReasons, ...adjustReasons].map((reason) => reason.blockers(t)).join(', ');
+  const adjust = `(select case when b.found is null then json_build_object('allowed', true, 'blockers', json_build_array())
+      else json_build_object('allowed', false, 'blockers', b.found) end
+    from (select coalesce(null::json, ${blockers}) as found offset 0) b)`;
+  actions.unshift(`'adjust', ${adjust}`);
   const reported = ['id', 'memoryBytes', 'vcpus'].map(
     (name) => `${literal(name)}, ${t}.control_domain->${literal(name)}`,
   );

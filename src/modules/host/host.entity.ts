@@ -40,6 +40,8 @@ export class HostEntity {
   @IntColumn({ default: 0 }) cpuCount!: number;
   @BigColumn({ default: 0 }) memoryBytes!: number;
   @BigColumn({ default: 0 }) reservedMemoryBytes!: number;
+  /** What an operation under way is giving the control domain beyond what it has: no domain may claim it meanwhile. */
+  @BigColumn({ default: 0 }) promisedMemoryBytes!: number;
   @FlagColumn() simulated!: boolean;
   /** Which replica reads the host's state stream, and until when unless it renews. */
   @RefColumn({ nullable: true }) streamOwner!: string | null;

@@ -30,7 +30,9 @@ const hostCapability = z
   });
 
 const controlDomainActions = {
-  adjust: action.describe('Another amount of memory or number of vCPUs.'),
+  adjust: action.describe(
+    'Another amount of memory or number of vCPUs: `POST …/adjust-control-domain`; in GraphQL `adjustControlDomain`.',
+  ),
   stop: action.describe('Shutdown, force-off and the like.'),
   migrate: action.describe('To another host.'),
 };

@@ -1,4 +1,4 @@
-export { refuseControlDomain } from './control-domain.js';
+export { adjustReasons, refuseControlDomain } from './control-domain.js';
 export {
   hostAlive,
   hostAlreadyDead,

@@ -5,8 +5,8 @@ import { requestInvalid } from '../../kernel/errors/problems.js';
 import { OperationEngine } from '../../kernel/operations/engine.js';
 import { type Started, type Terms } from '../../kernel/operations/terms.js';
 import { OperationStarter } from '../operation/index.js';
-import { type DeclareDeadInput } from './maintenance.schema.js';
-import { declareHostDead, returnHost } from './operations/index.js';
+import { type AdjustControlDomainInput, type DeclareDeadInput } from './maintenance.schema.js';
+import { adjustControlDomain, declareHostDead, returnHost } from './operations/index.js';
 import { type MaintenanceServices } from './operations/services.js';
 
 /** What is done with whole hosts. */
@@ -19,6 +19,7 @@ export class MaintenanceService {
     private readonly starter: OperationStarter,
   ) {
     const services: MaintenanceServices = { links, engine, entities: source.manager };
+    engine.register(adjustControlDomain, services);
     engine.register(declareHostDead, services);
     engine.register(returnHost, services);
   }
@@ -35,5 +36,14 @@ export class MaintenanceService {
       });
     const whole = { hostId, name, expected: terms.expected };
     return this.starter.start(declareHostDead, whole, { ...terms, caller }, { ...whole, reason });
+  }
+
+  adjustControlDomain(hostId: string, input: AdjustControlDomainInput, terms: Terms): Promise<Started> {
+    const { memoryBytes = null, vcpus = null } = input;
+    return this.starter.start(
+      adjustControlDomain,
+      { hostId, memoryBytes, vcpus, expected: terms.expected },
+      terms,
+    );
   }
 }

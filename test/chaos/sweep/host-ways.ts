@@ -1,7 +1,10 @@
+import { type ControlDomainSize } from '../../../src/hypervisor-driver/driver.js';
 import { type Arena } from '../arena.js';
 import { type Stage } from './stage.js';
 import { cancel, whileItStands } from './standing.js';
 import { type Way } from './ways.js';
+
+const GIBIBYTE = 1 << 30;
 
 const online = (stage: Stage, id: string) => stage.hostIs(id, 'online');
 
@@ -49,6 +52,41 @@ const itsDomainIs =
     return row?.state === wanted && row.free
       ? []
       : [`its domain is ${row?.state}, or has what it does not need`];
+  };
+
+/** What the control domain of a lent host is to have, and what it had. */
+const sizes = new Map<string, { readonly to: ControlDomainSize; readonly before: ControlDomainSize }>();
+
+/** A host of its own, whose control domain is to get another size. */
+async function toBeAdjusted(stage: Stage): Promise<string> {
+  const { id } = await stage.lend();
+  const [before] = await stage.arena.rows<ControlDomainSize>(
+    `select (control_domain->>'memoryBytes')::float8 as "memoryBytes", (control_domain->>'vcpus')::int as vcpus
+       from host where id = $1`,
+    [id],
+  );
+  if (!before) throw new Error(`Host ${id} has no control domain.`);
+  const to = { memoryBytes: before.memoryBytes + GIBIBYTE / 4, vcpus: before.vcpus === 2 ? 3 : 2 };
+  sizes.set(id, { to, before });
+  return id;
+}
+
+const adjust = (stage: Stage, id: string): Promise<unknown> =>
+  stage.acknowledged('POST', `/v1/hosts/${id}/adjust-control-domain`, sizes.get(id)?.to);
+
+const itsControlDomainHas =
+  (which: 'to' | 'before') =>
+  async (arena: Arena, id: string): Promise<string[]> => {
+    const wanted = sizes.get(id)?.[which];
+    const [row] = await arena.rows<ControlDomainSize & { promised: number }>(
+      `select (control_domain->>'memoryBytes')::float8 as "memoryBytes", (control_domain->>'vcpus')::int as vcpus,
+         promised_memory_bytes::float8 as promised from host where id = $1`,
+      [id],
+    );
+    const right = row?.memoryBytes === wanted?.memoryBytes && row?.vcpus === wanted?.vcpus;
+    return right && row?.promised === 0
+      ? []
+      : [`its control domain has ${JSON.stringify(row)}, not ${JSON.stringify(wanted)}`];
   };
 
 /** Operations on whole hosts: each case has a host, and an agent, to itself. */
@@ -124,6 +162,29 @@ export const hostWays: readonly Way[] = [
     },
     expected: { domain: 'running', effects: { started: 1 } },
     restore: async (stage, id) => stage.giveBack(lentFor.get(id) ?? ''),
+  },
+  {
+    name: 'host.adjust_control_domain',
+    kind: 'host.adjust_control_domain',
+    prepare: toBeAdjusted,
+    ask: async (stage, id, arm) => {
+      arm();
+      await adjust(stage, id);
+    },
+    expected: { more: itsControlDomainHas('to') },
+    restore: async (stage, id) => stage.giveBack(id),
+  },
+  {
+    name: 'host.adjust_control_domain+cancelled',
+    kind: 'host.adjust_control_domain',
+    prepare: toBeAdjusted,
+    ask: whileItStands(
+      adjust,
+      { kind: 'host.adjust_control_domain', role: 'agent', point: 'agent.after-begin:adjust' },
+      cancel('host.adjust_control_domain'),
+    ),
+    expected: { states: ['cancelled'], more: itsControlDomainHas('before') },
+    restore: async (stage, id) => stage.giveBack(id),
   },
   {
     name: 'host.declare_dead',

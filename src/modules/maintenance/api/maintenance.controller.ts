@@ -6,9 +6,14 @@ import { OperationRoute } from '../../../api/rest/routes.js';
 import { RequestTerms } from '../../../api/rest/terms.js';
 import { type Terms } from '../../../kernel/operations/terms.js';
 import { operationView } from '../../operation/index.js';
-import { type DeclareDeadInput, declareDeadInput } from '../maintenance.schema.js';
+import {
+  type AdjustControlDomainInput,
+  adjustControlDomainInput,
+  type DeclareDeadInput,
+  declareDeadInput,
+} from '../maintenance.schema.js';
 import { MaintenanceService } from '../maintenance.service.js';
-import { declareHostDead } from '../operations/index.js';
+import { adjustControlDomain, declareHostDead } from '../operations/index.js';
 
 @ApiTags('hosts')
 @Controller('v1/hosts')
@@ -27,5 +32,17 @@ export class MaintenanceController {
     @RequestTerms() terms: Terms,
   ): Promise<Answer> {
     return Answer.started(this.maintenance.declareDead(id, input, terms), terms);
+  }
+
+  @OperationRoute('POST', ':id/adjust-control-domain', adjustControlDomain, {
+    summary: 'Give the control domain of a host another amount of memory or number of vCPUs, while it runs',
+    output: operationView,
+  })
+  adjustControlDomain(
+    @ObjectId() id: string,
+    @Input(adjustControlDomainInput) input: AdjustControlDomainInput,
+    @RequestTerms() terms: Terms,
+  ): Promise<Answer> {
+    return Answer.started(this.maintenance.adjustControlDomain(id, input, terms), terms);
   }
 }

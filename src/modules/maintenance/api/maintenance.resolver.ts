@@ -4,7 +4,12 @@ import { modelType } from '../../../api/graphql/connection.js';
 import { AskedTerms, type MutationTerms, startedField } from '../../../api/graphql/terms.js';
 import { type OperationView } from '../../../kernel/operations/operation-view.js';
 import { operationModel } from '../../operation/index.js';
-import { type DeclareDeadInput, declareDeadInput } from '../maintenance.schema.js';
+import {
+  type AdjustControlDomainInput,
+  adjustControlDomainInput,
+  type DeclareDeadInput,
+  declareDeadInput,
+} from '../maintenance.schema.js';
 import { MaintenanceService } from '../maintenance.service.js';
 
 @Resolver()
@@ -18,5 +23,14 @@ export class MaintenanceResolver {
     @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
   ): Promise<OperationView | null> {
     return startedField(this.maintenance.declareDead(id, input, terms), terms);
+  }
+
+  @Mutation(() => modelType(operationModel))
+  adjustControlDomain(
+    @IdArg() id: string,
+    @InputArg(adjustControlDomainInput) input: AdjustControlDomainInput,
+    @AskedTerms({ revision: true, operation: true }) terms: MutationTerms,
+  ): Promise<OperationView | null> {
+    return startedField(this.maintenance.adjustControlDomain(id, input, terms), terms);
   }
 }

@@ -234,8 +234,8 @@ export class Stage {
     this.signals.release(planId);
   }
 
-  /** Resolves when the plan was hit. */
-  async hit(planId: string, within = 30_000): Promise<void> {
+  /** Resolves when the plan was hit. Others of the batch may stop the worker that has it, and then the one that takes it over: 15 s each. */
+  async hit(planId: string, within = 90_000): Promise<void> {
     const until = Date.now() + within;
     while (!this.signals.hit(planId)) {
       if (Date.now() > until) throw new Error('A way did not come to the point at which it wanted to stand.');

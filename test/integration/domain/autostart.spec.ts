@@ -1,3 +1,4 @@
+import { domainStartFailed } from '../../../src/agent-contract/index.js';
 import { inTransaction } from '../../../src/kernel/database/transaction.js';
 import { noteBoot } from '../../../src/modules/domain/reconcile/boots.js';
 import { eventually } from '../../support/eventually.js';
@@ -136,6 +137,30 @@ describe('after its host has booted', () => {
     ]);
     expect(await states([big, bigger, small])).toEqual(['running', 'halted', 'running']);
   }, 60_000);
+
+  it('a domain that ran before a boot after which it could not be started is started after the next one', async () => {
+    const first = await domainOf({ policy: 'always', order: 0, delaySeconds: 2 });
+    const faulty = await domainOf({ policy: 'as_before', order: 1 });
+    const dropped = await domainOf({ policy: 'as_before', order: 1 });
+    await start(first, faulty, dropped);
+    await host.reboot();
+    for (const domainId of [faulty, dropped])
+      host
+        .driver()
+        .faults.plan(
+          'start',
+          { kind: 'fail', error: domainStartFailed('planned by the test') },
+          { domainId },
+        );
+    expect(await autostarted()).toMatchObject({ state: 'failed' });
+    expect(await states([faulty, dropped])).toEqual(['crashed', 'crashed']);
+    // Somebody has looked after this one since.
+    await start(dropped);
+    await pool.operate('POST', `/v1/domains/${dropped}/shutdown`);
+    await host.reboot();
+    expect(await autostarted(2)).toMatchObject({ state: 'succeeded' });
+    expect(await states([first, faulty, dropped])).toEqual(['running', 'running', 'halted']);
+  }, 90_000);
 
   it('a guest that was killed while its machine went down counts as running until then, one that shut itself down does not', async () => {
     const killed = await domainOf({ policy: 'as_before' });

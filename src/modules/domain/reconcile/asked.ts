@@ -32,7 +32,7 @@ const desiredBy: Readonly<Partial<Record<DomainVerb, DesiredState>>> = {
 
 /**
  * Remembers, in the accepting transaction, what is asked of the domain whose row is locked. Whoever asks ends the repair and
- * the start after a boot that were under way: his word is the newer one.
+ * the start after a boot that were under way, or had failed: his word is the newer one.
  */
 export async function noteAsked(
   tx: EntityManager,
@@ -48,7 +48,8 @@ export async function noteAsked(
     `with asked as (
        update domain set desired_state = $2, lost_at = null where id = $1
      ), started as (
-       update boot_start set ended_at = now() where domain_id = $1 and ended_at is null and $3 <> 'boot'
+       update boot_start set ended_at = coalesce(ended_at, now()), problem = null
+        where domain_id = $1 and (ended_at is null or problem is not null) and $3 <> 'boot'
      )
      delete from repair where domain_id = $1 and $3 <> 'repair'`,
     [domainId, desired, by.because?.kind ?? 'asked'],

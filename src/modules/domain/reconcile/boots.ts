@@ -1,6 +1,7 @@
 import { type EntityManager } from 'typeorm';
 import { type StateFrame } from '../../../agent-contract/index.js';
 import { firstRowOf, rowsOf } from '../../../kernel/database/sql.js';
+import { operationCancelled } from '../../../kernel/operations/operation-problems.js';
 import { livingStates } from '../domain.states.js';
 
 type Snapshot = Extract<StateFrame, { kind: 'snapshot' }>;
@@ -10,6 +11,8 @@ interface Candidate {
   living: boolean;
   /** Its guest ended out of band, shortly before the host was heard of last: the first to go when a machine goes down. */
   lostJustBefore: boolean;
+  /** It was to be started after the boot before and could not be; nobody has asked anything else of it since. */
+  startFailed: boolean;
   desiredState: string;
   policy: 'always' | 'as_before' | 'never';
   place: number;
@@ -45,7 +48,7 @@ export async function noteBoot(tx: EntityManager, hostId: string, frame: Snapsho
     KEPT_DAYS,
   ]);
   const shown = new Map(frame.domains.map(({ id, state }) => [id, state]));
-  const candidates = await candidatesOn(tx, hostId, host.poolId);
+  const candidates = await candidatesOn(tx, hostId, host);
   for (const one of candidates) {
     const state = shown.get(one.id);
     if (state && livingStates.includes(state)) continue;
@@ -59,25 +62,32 @@ export async function noteBoot(tx: EntityManager, hostId: string, frame: Snapsho
          delete from repair where domain_id = $1`,
         [one.id],
       );
-    if (one.policy === 'always' || (one.policy === 'as_before' && ran))
-      await insertStart(tx, hostId, bootId, one);
+    // A fault that outlasted one boot must not make the domain one that nobody wanted to run.
+    const asBefore = one.policy === 'as_before' && (ran || one.startFailed);
+    if (one.policy === 'always' || asBefore) await insertStart(tx, hostId, bootId, one);
   }
 }
 
 const ranUntilTheEnd = (one: Candidate): boolean => one.desiredState !== 'halted' || one.lostJustBefore;
 
 /** Domains that are at home on this host; one that never ran anywhere is at home on every host of its pool. */
-const candidatesOn = (tx: EntityManager, hostId: string, poolId: string): Promise<Candidate[]> =>
+const candidatesOn = (
+  tx: EntityManager,
+  hostId: string,
+  { bootId, poolId }: { readonly bootId: string | null; readonly poolId: string },
+): Promise<Candidate[]> =>
   rowsOf<Candidate>(
     tx,
     `select d.id, d.desired_state as "desiredState", d.autostart_policy as policy, d.autostart_order as place,
             d.autostart_delay_seconds as "delaySeconds", d.host_id is not null and d.state = any($3) as living,
-            coalesce(d.lost_at > h.observed_at - make_interval(secs => $4), false) as "lostJustBefore"
+            coalesce(d.lost_at > h.observed_at - make_interval(secs => $4), false) as "lostJustBefore",
+            exists (select from boot_start s where s.host_id = $1 and s.boot_id = $5 and s.domain_id = d.id
+              and (s.ended_at is null or s.problem ->> 'code' <> $6)) as "startFailed"
        from domain d join host h on h.id = $1
       where d.pool_id = $2 and coalesce(d.host_id, d.last_host_id, $1) = $1
         and (d.host_id is not null or d.last_host_id is not null or d.autostart_policy = 'always')
       order by d.id for update of d`,
-    [hostId, poolId, livingStates, GOING_DOWN_SECONDS],
+    [hostId, poolId, livingStates, GOING_DOWN_SECONDS, bootId, operationCancelled.code],
   );
 
 async function insertStart(tx: EntityManager, hostId: string, bootId: string, one: Candidate): Promise<void> {

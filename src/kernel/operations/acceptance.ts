@@ -22,6 +22,7 @@ import { waitsForSql } from './outlook.js';
 import { overtake } from './overtake.js';
 import { type OperationRegistry, type RegisteredOperation } from './registry.js';
 import { firstRefusalEnds, type Verdict } from './verdict.js';
+import { turnUntilSql } from './turn-time.js';
 
 /** What an operation's row holds in `input`: no plan yet means that it waited and has still to be judged. */
 export interface StoredInput {
@@ -79,11 +80,13 @@ const insert: Statement = {
   text: `with crowded as (${crowdedSql('$1', '$6', '$13')}
     ), accepted as (
       insert into operation (id, kind, target_type, target_id, pool_id, actor, reason, input, state, trace_id,
-        priority, parent_id, past_no_return, progress, started_at, ended_at)
+        priority, parent_id, past_no_return, progress, started_at, ended_at, deadline_at)
       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $14, $15, case when $9 = 'succeeded' then 100 else 0 end,
-        case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end)
+        case when $9 = 'succeeded' then now() end, case when $9 = 'succeeded' then now() end,
+        case when $9 = 'waiting' then ${turnUntilSql} end)
       returning to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at,
         to_char(${estimatedEndSql('operation')} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as estimate,
+        to_char(deadline_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as deadline,
         ${waitsForSql('operation')} as waits_for
     ), freed as (
       delete from object_lock where operation_id = $1 and $9 = 'succeeded'
@@ -94,12 +97,13 @@ const insert: Statement = {
     ), published as (
       insert into outbox (topic, operation_id, publication) select 'operation', $1, 1 where $9 = 'queued' returning id
     )
-    select at, estimate, waits_for, (select id from published) as publication, (select json_agg(crowded) from crowded) as crowded from accepted`,
+    select at, estimate, deadline, waits_for, (select id from published) as publication, (select json_agg(crowded) from crowded) as crowded from accepted`,
 };
 
 interface InsertedRow {
   at: string;
   estimate: string | null;
+  deadline: string | null;
   waits_for: Blocker[];
   publication: string | null;
   crowded: Crowded[] | null;
@@ -234,7 +238,7 @@ export async function decide(
     startedAt: ended ? row.at : null,
     endedAt: ended ? row.at : null,
     estimatedEndAt: row.estimate,
-    deadlineAt: null,
+    deadlineAt: row.deadline,
     cancelRequestedAt: null,
     actions: actionsAtFirst({ id, state }),
   };

@@ -39,9 +39,10 @@ import { OperationRegistry, type RegisteredOperation } from './registry.js';
 import { priorities } from './priority.js';
 import { inOrder, type Outgoing, Relay } from './relay.js';
 import { Runner } from './runner.js';
-import { republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
+import { missedTurns, republishForgotten, sweepOperations, waitingOperations } from './sweeper.js';
 import { StepHistory } from './step-history.js';
 import { type Terms } from './terms.js';
+import { endMissedTurn } from './turn-time.js';
 
 export interface AcceptOptions {
   /** When another operation holds an object: refuse with `object.busy`, or accept and wait for the turn. */
@@ -315,6 +316,10 @@ export class OperationEngine {
     if (this.sweeps++ % THOROUGH_EVERY !== 0) return;
     this.dispatch(await republishForgotten(pool));
     for (const id of await waitingOperations(pool)) await this.giveTurn(id);
+    for (const id of await missedTurns(pool)) {
+      const ended = await inTransaction(this.dataSource, (tx) => endMissedTurn(tx, this.registry, id));
+      if (ended) this.afterwards(ended, 'its turn did not come');
+    }
   }
 
   private async giveTurns(objects: readonly LockedObject[]): Promise<void> {

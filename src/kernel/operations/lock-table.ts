@@ -230,7 +230,7 @@ const grant: Statement = {
       update object_lock l set granted = true, under = ${coverSql('l', `(array(${ANCESTORS}))`)}
       from grantable g where l.operation_id = g.id
     ), queued as (
-      update operation o set state = 'queued' from grantable g where o.id = g.id
+      update operation o set state = 'queued', deadline_at = null from grantable g where o.id = g.id
     ), told as (
       insert into event (type, object_type, object_id, pool_id, operation_id, changes)
       select 'operation.updated', 'operation', id, pool_id, id, '{"state": "queued"}' from grantable

@@ -4,6 +4,7 @@ import { unownedSql, wantsRunnerSql } from './claim.js';
 import { seniorSinceSql } from './priority.js';
 import { type Outgoing, outgoingSql } from './relay.js';
 import { presenceCte, presentInCteSql } from './presence.js';
+import { turnMissedSql } from './turn-time.js';
 
 const LONGEST_WAIT_MS = 60_000;
 
@@ -63,6 +64,16 @@ const waiting: Statement = {
   text: `select id from operation o where ended_at is null and state = 'waiting'
     order by ${seniorSinceSql('o')} limit 200`,
 };
+
+const missed: Statement = {
+  name: 'operation_missed',
+  text: `select id from operation o where ${turnMissedSql('o')} order by o.deadline_at limit 200`,
+};
+
+/** Whose time to wait for their turn is over. */
+export async function missedTurns(pool: Pool): Promise<string[]> {
+  return (await rowsFrom<{ id: string }>(pool, missed, [])).map(({ id }) => id);
+}
 
 /** For the turn that somebody should have given on, and died before. */
 export async function waitingOperations(pool: Pool): Promise<string[]> {

@@ -69,7 +69,11 @@ export const operationView = z
       .describe(
         'By its own progress where it has one, otherwise as the last ones of its kind did. Null when nobody can say, and once it has ended.',
       ),
-    deadlineAt: instant.nullable().describe('When its time is over; null until it has begun.'),
+    deadlineAt: instant
+      .nullable()
+      .describe(
+        'When its time is over; while it waits for its turn, when it is given up. Null between acceptance and beginning.',
+      ),
     cancelRequestedAt: instant.nullable(),
     actions: actionsOf('Operation', operationActions),
   })

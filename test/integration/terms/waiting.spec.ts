@@ -46,6 +46,29 @@ it('answers 202 with the operation as it is when the time is over', async () => 
   await letGo();
 });
 
+it('gives up what has waited for its turn for too long, says so, and lets nobody who was behind it wait on', async () => {
+  const { id, letGo } = await heldDomain();
+  const { body } = await pool.rest('POST', `/v1/domains/${id}/start?onBusy=wait`);
+  const hours = (Date.parse(body.deadlineAt) - Date.parse(body.createdAt)) / 3_600_000;
+  expect([body.state, hours]).toEqual(['waiting', 24]);
+  const { body: behind } = await pool.rest('POST', `/v1/domains/${id}/start?onBusy=wait`);
+  await pool.source.query(`update operation set deadline_at = now() - interval '1 second' where id = $1`, [
+    body.id,
+  ]);
+  expect(await pool.ended(body.id)).toMatchObject({
+    state: 'failed',
+    error: { code: 'operation.timed_out' },
+    attempt: 1,
+    startedAt: null,
+  });
+  expect(await pool.domain(id)).toMatchObject({ state: 'halted' });
+  await letGo();
+  expect(await pool.ended(behind.id)).toMatchObject({ state: 'succeeded' });
+  // Its turn came: from then on its time is its kind's.
+  const { endedAt, deadlineAt } = await pool.ended(behind.id);
+  expect(Date.parse(deadlineAt) - Date.parse(endedAt)).toBeLessThan(600_000);
+}, 20_000);
+
 it('changes nothing about a busy object: it is refused at once', async () => {
   const { id, letGo } = await heldDomain();
   const answer = await starting(id, 'wait=30');

@@ -128,6 +128,20 @@ export const broken: [Invariant, string, (draft: Draft) => void][] = [
   ],
   [
     'I4 nothing left',
+    'a volume whose delete was cancelled, and that has its bytes and no way back',
+    ({ inventory }) => {
+      const volume = first(inventory.volumes);
+      volume.state = 'deleting';
+      inventory.operations.push({
+        ...volumeOf(volume.id, 700),
+        id: 'd1',
+        kind: 'volume.delete',
+        state: 'cancelled',
+      });
+    },
+  ],
+  [
+    'I4 nothing left',
     'a volume that never got ready',
     ({ inventory }) => (first(inventory.volumes).state = 'creating'),
   ],

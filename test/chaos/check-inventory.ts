@@ -68,8 +68,15 @@ export function checkInventory({ inventory, leftovers }: History): Violation[] {
     if (row.leaseOwner !== null) say('I4 nothing left', `operation ${row.id} is still leased`, row);
 
   const files = new Set(inventory.volumeFiles);
+  /** Its delete was taken back when its bytes were gone already: what is left of it can only be deleted again. */
+  const deletedTooSoon = (id: string, state: string): boolean =>
+    state === 'deleting' &&
+    !files.has(id) &&
+    inventory.operations.some(
+      (one) => one.targetId === id && one.kind === 'volume.delete' && one.state === 'cancelled',
+    );
   for (const { id, state } of inventory.volumes) {
-    if (state !== 'ready' && !inDoubt(id))
+    if (state !== 'ready' && !inDoubt(id) && !deletedTooSoon(id, state))
       say('I4 nothing left', `volume ${id} is still ${state}`, {
         id,
         state,

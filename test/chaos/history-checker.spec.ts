@@ -126,6 +126,19 @@ it.each<[string, (draft: Draft) => void]>([
     },
   ],
   [
+    'a volume whose delete was cancelled when its bytes were gone already',
+    ({ inventory }) => {
+      const id = inventory.volumeFiles.pop() ?? '';
+      inventory.volumes.splice(0, inventory.volumes.length, { id, state: 'deleting' });
+      inventory.operations.push({
+        ...volumeOf(id, 700),
+        id: 'd1',
+        kind: 'volume.delete',
+        state: 'cancelled',
+      });
+    },
+  ],
+  [
     'a late call without an event, whose server was killed a moment later',
     ({ events, clients }) => {
       Object.assign(first(events, 5), { type: 'host.updated' });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../src/launcher/project-root.js';
@@ -81,7 +81,11 @@ export class Lab {
     } catch (error) {
       const kept = keepFolder('a lab that did not open');
       for (const host of open) await host.collectLogs(kept);
+      // One that did not come up is no host yet: what its line and its QEMU said is all there is of it.
+      for (const name of names.filter((one) => !open.some((host) => host.name === one)))
+        keepRaw(join(folder, name), join(kept, name));
       await new Lab(open, folder).close();
+      if (error instanceof Error) error.message += `\nThe logs of the lab are kept in ${kept}`;
       throw error;
     }
     open.sort((one, other) => names.indexOf(one.name) - names.indexOf(other.name));
@@ -126,6 +130,13 @@ function keepFolder(what: string): string {
   const folder = join(projectRoot, '.domus', 'lab-logs', name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return folder;
+}
+
+function keepRaw(from: string, to: string): void {
+  if (!existsSync(from)) return;
+  mkdirSync(to, { recursive: true, mode: 0o700 });
+  for (const name of readdirSync(from).filter((one) => /\.(log|err)$/.test(one)))
+    copyFileSync(join(from, name), join(to, name));
 }
 
 /** Folders of processes that were killed before they could close; their QEMUs ended with them. */

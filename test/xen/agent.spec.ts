@@ -134,10 +134,18 @@ describeUnless(obstacle, 'a Xen host in a pool', () => {
         reservedMemoryBytes: number;
       };
       expect(controlDomain.memoryBytes).toBeLessThanOrEqual(reservedMemoryBytes);
-      for (const verb of ['shutdown', 'force-off', 'pause']) {
-        const refused = await faces.rest('POST', `/v1/domains/${controlDomain.id}/${verb}`);
-        expect([verb, refused.status]).toEqual([verb, expect.any(Number)]);
-        expect(refused.status).toBeGreaterThanOrEqual(400);
+      const itself = `/v1/domains/${controlDomain.id}`;
+      const input = { id: controlDomain.id, name: 'dom0', poolId: pool.server.poolId, memoryBytes: 16 << 20 };
+      for (const [method, path, body] of [
+        ...['start', 'shutdown', 'reboot', 'pause', 'resume', 'force-off', 'reset'].map(
+          (verb) => ['POST', `${itself}/${verb}`, verb === 'shutdown' ? {} : undefined] as const,
+        ),
+        ['DELETE', itself, undefined] as const,
+        ['POST', '/v1/domains', { ...input, boot: { firmware: 'bios' } }] as const,
+      ]) {
+        const refused = await faces.rest(method, path, body);
+        const { code } = refused.body as { code: string };
+        expect([path, refused.status, code]).toEqual([path, 409, 'domain.control_domain']);
       }
       expect((await faces.rest('GET', '/v1/domains')).body).toMatchObject({ items: [] });
     }));

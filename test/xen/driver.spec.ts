@@ -1,4 +1,6 @@
 import { jest } from '@jest/globals';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   openAtPrompt,
   untilPrinted,
@@ -111,6 +113,24 @@ describeUnless(obstacle, 'the Xen driver on a real Xen', () => {
       expect(await next.pause(again.id)).toMatchObject({ state: 'paused' });
       expect(await domidOf(again.id)).toBeGreaterThan(before ?? Infinity);
     });
+  });
+
+  it('neither starts a second one beside a living guest whose record was lost, nor ends it unless it is told to', async () => {
+    const domain = tiny('waits');
+    await host.driver.start(domain);
+    const domid = await domidOf(domain.id);
+    const record = join(host.domainsDir, domain.id);
+    const next = await host.whileAway(() => rm(record, { recursive: true }));
+    expect(await next.inspect(domain.id)).toBeNull();
+    for (const generation of [1, 2])
+      await expect(next.start({ ...domain, generation })).rejects.toMatchObject({
+        code: 'domain.bad_state',
+        detail: expect.stringContaining('Force it off first'),
+      });
+    expect(await domidOf(domain.id)).toBe(domid);
+    await next.forceOff(domain.id);
+    expect(await host.domains()).toEqual([]);
+    expect(await next.start({ ...domain, generation: 2 })).toMatchObject({ state: 'running' });
   });
 
   it('refuses every call for the control domain, by its own id, and tells of it nowhere', async () => {

@@ -13,6 +13,7 @@ function dom0(can: {
   const told: string[] = [];
   const faults: unknown[] = [];
   let target = 640;
+  let clock = 0;
   const control: XenDomain & { memoryMib: number; vcpus: number } = {
     name: 'Domain-0',
     domid: 0,
@@ -26,6 +27,7 @@ function dom0(can: {
   const parts: AdjustParts = {
     xl: {
       list: async () => {
+        clock += 500;
         const way = target - control.memoryMib;
         control.memoryMib += Math.sign(way) * Math.min(Math.abs(way), stepMib);
         return [{ ...control }];
@@ -44,7 +46,8 @@ function dom0(can: {
       },
     },
     onFault: (error) => void faults.push(error),
-    wait: () => Promise.resolve(),
+    wait: async (ms) => void (clock += ms),
+    now: () => clock,
   };
   return { parts, told, faults };
 }
@@ -85,7 +88,7 @@ describe('a control domain of Xen', () => {
     const asked = adjustControlDomain(parts, { memoryBytes: 512 * MEBIBYTE, vcpus: null });
     await expect(asked).rejects.toMatchObject({
       code: 'host.control_domain_refused',
-      detail: 'Its kernel did not follow within 30 s: it has 640 MiB and 2 vCPUs.',
+      detail: 'Its kernel did not follow within 20 s: it has 640 MiB and 2 vCPUs.',
     });
     expect(told).toEqual(['mem-set 512', 'mem-set 640']);
     expect(faults).toEqual([]);

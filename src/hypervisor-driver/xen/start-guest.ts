@@ -1,3 +1,4 @@
+import { domainBadState } from '../../agent-contract/index.js';
 import { type RunnableDomain } from '../driver.js';
 import { type Outcome } from '../shared/record-folder.js';
 import { awaitFileDisks, type FileDiskParts } from './file-disks.js';
@@ -33,6 +34,7 @@ export async function startGuest(
   parts: MakingParts,
   signal: AbortSignal,
 ): Promise<GuestRecord> {
+  await refuseStanding(domain.id, parts);
   const config = xlConfig(domain);
   const { bootId, now } = parts.settings;
   const record = { domain, bootId, startedAt: now().toISOString() };
@@ -48,6 +50,18 @@ export async function startGuest(
     await folder.abandonStart(former);
     throw error;
   }
+}
+
+/**
+ * A guest of this domain that lives, and of which nothing is written here (its folder was lost), would have xl refuse the new one;
+ * and what is cleared after a start that failed would be that guest.
+ */
+async function refuseStanding(domainId: string, { listings }: Pick<MakingParts, 'listings'>): Promise<void> {
+  const standing = (await listings.fresh()).of(domainId);
+  if (standing)
+    throw domainBadState(
+      `Xen has a guest of domain ${domainId} already (${standing.domid}), and nothing here says since which start. Force it off first.`,
+    );
 }
 
 /** The guest boots again: its Xen domain goes and is made anew, in the same run. On failure nothing of it is left. */

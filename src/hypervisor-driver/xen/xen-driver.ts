@@ -150,12 +150,17 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles, AdjustsContro
     this.refuseControlDomain(domainId);
     await this.starts.overtake(domainId);
     const known = this.known.get(domainId);
-    if (!known) return;
+    if (!known) return this.endUnrecorded(domainId);
     known.rebooting?.abort.abort();
     await known.rebooting?.done;
     await known.ending;
     // First the word, then the deed: an agent that dies in between leaves no guest that seems to have crashed.
     if (known.alive) await this.end(known, FORCED_OFF);
+  }
+
+  /** A guest of ours of which nothing is written here: whoever wants it gone must not be told that it is, while it lives. */
+  private async endUnrecorded(domainId: string): Promise<void> {
+    if ((await this.listings.fresh()).of(domainId)) await this.xl.destroy(domainId);
   }
 
   async pause(domainId: string): Promise<ObservedDomain> {

@@ -40,6 +40,11 @@ export const controlDomain = z.object({
   vcpus: z.int().positive(),
 });
 
+/** What Xen knows a control domain by to which nobody has given an id of its own. */
+export const unnamedControlDomain = '00000000-0000-0000-0000-000000000000';
+/** A balloon stops a little beside what it was told; so far from it the control domain has what was asked for. */
+export const controlDomainSlackBytes = 8 << 20;
+
 /** What a host is and has. It is sent in the snapshot and whenever it changes. */
 export const hostFacts = z.object({
   /** Of this boot of the machine (Linux: /proc/sys/kernel/random/boot_id). A new one means that every guest is gone. */

@@ -113,6 +113,9 @@ export interface ControlDomainSize {
   readonly vcpus: number;
 }
 
+/** What it is to have; null for what stays as it is. */
+export type ControlDomainChange = { readonly [K in keyof ControlDomainSize]: number | null };
+
 /** A driver whose hypervisor has a control domain that takes another size while it runs. Announced as `control_domain.adjust`. */
 export interface AdjustsControlDomain {
   /**
@@ -120,9 +123,7 @@ export interface AdjustsControlDomain {
    * mebibytes beside what was asked. `host.control_domain_refused` where the hypervisor or the control domain's kernel does not do
    * it: then it is as it was before.
    */
-  adjustControlDomain(to: {
-    readonly [K in keyof ControlDomainSize]: number | null;
-  }): Promise<ControlDomainSize>;
+  adjustControlDomain(to: ControlDomainChange): Promise<ControlDomainSize>;
 }
 
 export function adjustsControlDomain(

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { arch, availableParallelism, totalmem } from 'node:os';
-import { type HostFacts } from '../../agent-contract/index.js';
+import { type HostFacts, unnamedControlDomain } from '../../agent-contract/index.js';
 import { type ControlDomainSize } from '../../hypervisor-driver/driver.js';
 
 /** What of the facts the machine says, not the hypervisor. */
@@ -37,8 +37,6 @@ export async function readMachine(): Promise<Machine> {
   };
 }
 
-/** What Xen calls a control domain that nobody has named. */
-const UNNAMED = '00000000-0000-0000-0000-000000000000';
 /** With which a control domain that is only played begins. */
 export const simulatedControlDomain: ControlDomainSize = { memoryBytes: 1024 * MIB, vcpus: 4 };
 
@@ -52,6 +50,6 @@ export const simulatedMachine = (bootId: string, control: ControlDomainSize | nu
   cpuCount: 64,
   memoryBytes: 256 * 1024 * MIB,
   reservedMemoryBytes: 3 * 1024 * MIB + (control ?? simulatedControlDomain).memoryBytes,
-  controlDomain: control && { id: UNNAMED, ...control },
+  controlDomain: control && { id: unnamedControlDomain, ...control },
   simulated: true,
 });

@@ -1,9 +1,8 @@
+import { controlDomainSlackBytes } from '../../agent-contract/index.js';
 import { adjustsControlDomain, type ControlDomainSize } from '../driver.js';
 import { type DriverHarness } from './harness.js';
 
 const MIB = 1 << 20;
-/** A balloon stops a little beside what it was told. */
-const BESIDE = 8 * MIB;
 /** Xen's own least for it is 128 MiB; no hypervisor goes on with one. */
 const TOO_LITTLE = MIB;
 /** An emulated machine gives and takes memory slowly. */
@@ -30,11 +29,11 @@ export function exerciseControlDomain(given: () => DriverHarness): void {
         const memoryBytes = before.memoryBytes - 64 * MIB;
         for (const _ of ['once', 'again']) {
           const after = await adjust({ memoryBytes });
-          expect(Math.abs(after.memoryBytes - memoryBytes)).toBeLessThanOrEqual(BESIDE);
+          expect(Math.abs(after.memoryBytes - memoryBytes)).toBeLessThanOrEqual(controlDomainSlackBytes);
           expect(after.vcpus).toBe(before.vcpus);
         }
         const back = await adjust({ memoryBytes: before.memoryBytes });
-        expect(Math.abs(back.memoryBytes - before.memoryBytes)).toBeLessThanOrEqual(BESIDE);
+        expect(Math.abs(back.memoryBytes - before.memoryBytes)).toBeLessThanOrEqual(controlDomainSlackBytes);
       },
       3 * FOLLOWED_MS,
     );
@@ -53,7 +52,7 @@ export function exerciseControlDomain(given: () => DriverHarness): void {
         await expect(adjust({ memoryBytes: less, vcpus: 100_000 })).rejects.toMatchObject(refused);
         const after = await adjust({});
         expect(after.vcpus).toBe(before.vcpus);
-        expect(Math.abs(after.memoryBytes - before.memoryBytes)).toBeLessThanOrEqual(BESIDE);
+        expect(Math.abs(after.memoryBytes - before.memoryBytes)).toBeLessThanOrEqual(controlDomainSlackBytes);
       },
       3 * FOLLOWED_MS,
     );

@@ -10,6 +10,7 @@ import {
 } from '../../agent-contract/index.js';
 import {
   type AdjustsControlDomain,
+  type ControlDomainChange,
   type ControlDomainSize,
   type DomainListener,
   type Fingerprint,
@@ -262,9 +263,7 @@ class FakeWithControlDomain extends Fake implements AdjustsControlDomain {
     super(hypervisor, faults, offers);
   }
 
-  adjustControlDomain(to: {
-    readonly [K in keyof ControlDomainSize]: number | null;
-  }): Promise<ControlDomainSize> {
+  adjustControlDomain(to: ControlDomainChange): Promise<ControlDomainSize> {
     return this.faults.around('adjustControlDomain', undefined, async () => {
       const before = this.hypervisor.controlDomain(this.bootedWith);
       const size = { memoryBytes: to.memoryBytes ?? before.memoryBytes, vcpus: to.vcpus ?? before.vcpus };

@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { controlDomainRefused } from '../../agent-contract/index.js';
-import { type ControlDomainSize } from '../driver.js';
+import { controlDomainRefused, controlDomainSlackBytes } from '../../agent-contract/index.js';
+import { type ControlDomainChange, type ControlDomainSize } from '../driver.js';
 import { Listing } from './listings.js';
 import { type Xl } from './xl.js';
 import { type XenDomain } from './xl-output.js';
 
 const MEBIBYTE = 1 << 20;
-/** dom0's balloon stops a little beside its target. */
-const BESIDE_MIB = 8;
+const BESIDE_MIB = controlDomainSlackBytes / MEBIBYTE;
 /** An emulated machine gives up some 100 MiB a second; one that is short of memory far less. Twice this, and the calls of xl, fit into the call. */
 const FOLLOWS_WITHIN_MS = 20_000;
 const LOOK_EVERY_MS = 250;
@@ -34,7 +33,7 @@ interface Wanted {
  */
 export async function adjustControlDomain(
   parts: AdjustParts,
-  to: { readonly [K in keyof ControlDomainSize]: number | null },
+  to: ControlDomainChange,
 ): Promise<ControlDomainSize> {
   const before = await controlDomain(parts);
   const wanted: Wanted = {

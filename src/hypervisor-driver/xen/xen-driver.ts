@@ -8,6 +8,7 @@ import {
 } from '../../agent-contract/index.js';
 import {
   type AdjustsControlDomain,
+  type ControlDomainChange,
   type ControlDomainSize,
   type DomainListener,
   type HypervisorDriver,
@@ -194,9 +195,7 @@ class XenDriver implements HypervisorDriver, ServesSerialConsoles, AdjustsContro
     this.announcer.drop(domainId);
   }
 
-  adjustControlDomain(to: {
-    readonly [K in keyof ControlDomainSize]: number | null;
-  }): Promise<ControlDomainSize> {
+  adjustControlDomain(to: ControlDomainChange): Promise<ControlDomainSize> {
     const onFault = (error: unknown) => this.settings.onFault(error, null);
     return adjustControlDomain({ xl: this.xl, onFault }, to);
   }

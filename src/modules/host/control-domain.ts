@@ -1,5 +1,5 @@
 import { type EntityManager } from 'typeorm';
-import { domainIsControlDomain } from '../../agent-contract/index.js';
+import { domainIsControlDomain, unnamedControlDomain } from '../../agent-contract/index.js';
 import { blockerSql, literal, type Reason, remediesSql, remedySql } from '../../kernel/database/reason.js';
 import { rowsOf } from '../../kernel/database/sql.js';
 import { capabilityAbsent, hostUnreachable } from '../../kernel/errors/problems.js';
@@ -8,8 +8,6 @@ import { busyReason } from '../../kernel/operations/busy.js';
 import { hostAwaySql } from './host.reasons.js';
 import { type ControlDomainAction } from './host.schema.js';
 
-/** Xen's word for a control domain to which nobody has given an id of its own. */
-const NOBODYS_ID = '00000000-0000-0000-0000-000000000000';
 const NAMED = 20;
 
 const CAPABILITY = 'control_domain.adjust';
@@ -92,7 +90,7 @@ export async function refuseControlDomain(tx: EntityManager, domainId: string): 
     `select id, name from host where control_domain->>'id' = $1 order by name, id limit ${NAMED}`,
     [domainId],
   );
-  if (hosts.length === 0 && domainId !== NOBODYS_ID) return;
+  if (hosts.length === 0 && domainId !== unnamedControlDomain) return;
   throw domainIsControlDomain(
     hosts.length === 0
       ? 'It is the id of control domains of Xen.'

@@ -4,6 +4,7 @@ import {
   adjustControlDomain as adjust,
   capabilityAbsent,
   controlDomainRefused,
+  controlDomainSlackBytes,
   type HostFacts,
   hostMemoryInsufficient,
   readFacts,
@@ -40,9 +41,6 @@ interface AdjustPlan {
   readonly before: Sizes;
 }
 type Context = Pick<OperationContext<string>, 'signal' | 'transaction'>;
-
-/** A balloon stops a little beside what it was told. */
-const BESIDE_BYTES = 8 << 20;
 
 /**
  * Gives a host's control domain another amount of memory, or of vCPUs, while it runs. What it gets more is promised to it in the accepting
@@ -171,7 +169,7 @@ async function give(
   return record(context, plan, facts);
 }
 
-/** What it has now is a part of what the host needs for itself: from here on nothing more is promised. */
+/** What it has now is a part of what the host needs for itself; until the operation ends, what was promised counts beside it. */
 async function record(context: Context, { hostId }: AdjustPlan, facts: HostFacts): Promise<ControlDomain> {
   if (!facts.controlDomain) throw new Error('The host has no control domain any more.');
   await context.transaction((tx) => recordHostFacts(tx, hostId, { facts }));
@@ -179,5 +177,5 @@ async function record(context: Context, { hostId }: AdjustPlan, facts: HostFacts
 }
 
 const has = (found: ControlDomain, { memoryBytes, vcpus }: Sizes): boolean =>
-  (memoryBytes === null || Math.abs(found.memoryBytes - memoryBytes) <= BESIDE_BYTES) &&
+  (memoryBytes === null || Math.abs(found.memoryBytes - memoryBytes) <= controlDomainSlackBytes) &&
   (vcpus === null || found.vcpus === vcpus);
